@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store is the canonical store's interface. A state change, its change row and
+// its audit events commit together or not at all; every committed change has the next
+// revision. The engines live in sub-packages and share the contract suite of storetest.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+)
+
+// MaxPageSize bounds Query.Limit and EventQuery.Limit.
+const MaxPageSize = 1000
+
+var (
+	// ErrNotFound: there is no such entity.
+	ErrNotFound = errors.New("not found")
+	// ErrRevisionGone: the changes after that revision are no longer all kept; take a Snapshot and go on from there.
+	ErrRevisionGone = errors.New("the changes since that revision are no longer kept")
+	// ErrOtherIncarnation: the revision was given by another store, and says nothing about this one.
+	ErrOtherIncarnation = errors.New("the revision belongs to another store")
+	// ErrBadCursor: the cursor was not given by this query.
+	ErrBadCursor = errors.New("the cursor is not one that this query gave")
+)
+
+// ConflictError says that another entity has the unique name already.
+type ConflictError struct {
+	Kind iam.Kind
+	Name string
+}
+
+// Error names the kind and the name that is taken.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("another %s has the name %q already", e.Kind, e.Name)
+}
+
+// Order says how a list is sorted. Ties go by id.
+type Order int
+
+// The orders of a list.
+const (
+	OrderCreatedAsc Order = iota
+	OrderCreatedDesc
+	OrderLabelAsc
+	OrderLabelDesc
+)
+
+// Query selects entities of one kind. Empty fields select everything. All comparisons
+// respect case.
+type Query struct {
+	Kind           iam.Kind
+	OrganizationID string
+	IDs            []string
+	// Object selects by the Kubernetes object that the entities come from; its UID may be empty.
+	Object *iam.Object
+	Label  string
+	// UniqueName selects by what Entity.UniqueName gives.
+	UniqueName string
+	// RefersTo selects the entities that refer to another in this way.
+	RefersTo *iam.Reference
+	Order    Order
+	// Limit is at most MaxPageSize; zero means everything, for callers inside the operator.
+	Limit int
+	// Cursor is the Page.Next of the page before; empty for the first page.
+	Cursor string
+}
+
+// Row is an entity and what the store knows of it besides.
+type Row struct {
+	Entity iam.Entity
+	// UpdatedAt is when the entity last changed. It is history: a rebuilt store begins anew.
+	UpdatedAt time.Time
+}
+
+// Page is one page of a list. What existed throughout is on exactly one page, whatever is
+// added or removed between the pages.
+type Page struct {
+	Rows []Row
+	// Next is the cursor of the next page; empty on the last.
+	Next string
+}
+
+// Reader reads the current state.
+type Reader interface {
+	// Get gives one entity, or ErrNotFound.
+	Get(ctx context.Context, kind iam.Kind, id string) (Row, error)
+	// List gives a page of entities; ErrBadCursor for a cursor of another query.
+	List(ctx context.Context, query Query) (Page, error)
+	// Count gives the number of entities that a query selects, its limit and cursor apart.
+	Count(ctx context.Context, query Query) (int, error)
+}
+
+// Tx is a write transaction. Reads see its own writes.
+type Tx interface {
+	Reader
+	// Put writes an entity. It gives the one it replaces, or nil. An entity that is equal
+	// to what is there is not written, takes no revision, and is given back itself.
+	// A *ConflictError says that its unique name is taken.
+	Put(ctx context.Context, entity iam.Entity) (before iam.Entity, err error)
+	// Delete removes an entity and gives it; ErrNotFound if there is none.
+	Delete(ctx context.Context, kind iam.Kind, id string) (before iam.Entity, err error)
+	// Append adds an audit event. It carries the revision of the transaction's latest change.
+	Append(ctx context.Context, event iam.Event) error
+}
+
+// Operation says what a change did.
+type Operation string
+
+// The operations.
+const (
+	OperationPut    Operation = "put"
+	OperationDelete Operation = "delete"
+)
+
+// Change is one committed change.
+type Change struct {
+	Revision  Revision
+	Operation Operation
+	Kind      iam.Kind
+	ID        string
+	// Entity is the new state; nil after a deletion.
+	Entity iam.Entity
+}
+
+// EventQuery selects audit events, newest first. Empty fields select everything.
+type EventQuery struct {
+	OrganizationID string
+	Namespace      string
+	Method         string
+	Action         iam.Action
+	PrincipalName  string
+	ResourceID     string
+	// Before selects events with a smaller sequence; zero means from the newest.
+	Before int64
+	// Limit is at most MaxPageSize; zero means MaxPageSize.
+	Limit int
+}
+
+// Store is the canonical store. It is safe for concurrent use.
+type Store interface {
+	Reader
+	// Write runs fn in one transaction, one at a time in commit order. It commits when fn
+	// returns nil, and gives the revision of the last change; a transaction that changed
+	// nothing takes no revision and gives the current one. fn may run more than once, so it
+	// must have no effect but on the transaction.
+	Write(ctx context.Context, fn func(Tx) error) (Revision, error)
+	// Revision gives the revision of the last committed change.
+	Revision(ctx context.Context) (Revision, error)
+	// Snapshot gives every entity, and the revision at which they are so.
+	Snapshot(ctx context.Context) ([]iam.Entity, Revision, error)
+	// Changes gives up to limit changes after a revision, in order, without a gap. It is
+	// empty when there are none yet; ErrRevisionGone or ErrOtherIncarnation as they say.
+	Changes(ctx context.Context, after Revision, limit int) ([]Change, error)
+	// Changed gives a channel that is closed at the next commit. It is a hint: ask for it
+	// before Changes, and look again when it closes.
+	Changed() <-chan struct{}
+	// Events gives audit events, newest first.
+	Events(ctx context.Context, query EventQuery) ([]iam.Event, error)
+	// Close ends the store; what was committed stays.
+	Close() error
+}
