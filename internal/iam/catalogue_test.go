@@ -232,6 +232,29 @@ func TestCatalogueReadOnlyChangesNothing(t *testing.T) {
 	}
 }
 
+// What a set's name ends in is the action that it is about.
+func TestCatalogueNamesAgreeWithTheirActions(t *testing.T) {
+	actions := map[string][]string{
+		"Create": {"create", "api_create", "smtp_create"}, "Write": {"write", "create"}, "ReadWrite": {"read", "list", "*"},
+		"Delete": {"delete"}, "List": {"list"}, "Read": {"read", "list"}, "Restore": {"restore"}, "Register": {"register"},
+		"Start": {"start"}, "Stop": {"stop"}, "Encrypt": {"encrypt"}, "Decrypt": {"decrypt"}, "Sign": {"sign"}, "Verify": {"verify"},
+		"Access": {"access", "serial_console_access"}, "FullAccess": {"*"},
+	}
+	for _, set := range Catalogue() {
+		word := ""
+		for suffix := range actions {
+			if strings.HasSuffix(set.Name, suffix) && len(suffix) > len(word) {
+				word = suffix
+			}
+		}
+		for _, p := range set.Permissions {
+			if word != "" && !slices.Contains(actions[word], p.Action) {
+				t.Errorf("%s holds %s, want one of the actions %v", set.Name, p, actions[word])
+			}
+		}
+	}
+}
+
 func TestCatalogueFullAccessHoldsAllOfItsParts(t *testing.T) {
 	grants := catalogueGrants(t)
 	for full, all := range grants {

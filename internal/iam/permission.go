@@ -125,7 +125,7 @@ func IsOrganizationPermission(p Permission) bool {
 func ContributedServices(permissions []Permission) []string {
 	var services []string
 	for _, p := range permissions {
-		if p.Service != wildcard && inAllProducts(p.Service) {
+		if inAllProducts(p.Service) {
 			services = append(services, p.Service)
 		}
 	}
@@ -135,7 +135,7 @@ func ContributedServices(permissions []Permission) []string {
 
 // inAllProducts holds the line for every list of services that reaches ExpandPermissions, wherever it comes from.
 func inAllProducts(service string) bool {
-	return service != clusterService && !IsOrganizationService(service) && checkSegment(service) == ""
+	return service != wildcard && service != clusterService && !IsOrganizationService(service) && checkSegment(service) == ""
 }
 
 // ExpandPermissions returns, sorted, what the permissions of a set of the given scope type grant, with no `*` left as
@@ -162,7 +162,7 @@ func expandService(p Permission, extraServices []string) []Permission {
 	var expanded []Permission
 	for _, services := range [][]string{ProjectServices(), extraServices} {
 		for _, service := range services {
-			if service != wildcard && inAllProducts(service) {
+			if inAllProducts(service) {
 				expanded = append(expanded, Permission{Service: service, Resource: p.Resource, Action: p.Action})
 			}
 		}
