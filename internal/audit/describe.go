@@ -165,12 +165,12 @@ func apiKeyUpdated(before, after *iam.APIKey) []Note {
 }
 
 // taken is an event about fields that have a method of their own; none if none of them differs.
-func taken(m method, entity iam.Entity, fields delta) []Note {
-	if fields.empty() {
+func taken(m method, entity iam.Entity, differ delta) []Note {
+	if differ.empty() {
 		return nil
 	}
 	n := note(m, entity)
-	n.Change = fields.change()
+	n.Change = differ.change()
 	return []Note{n}
 }
 

@@ -94,7 +94,7 @@ var methods = [...]MethodInfo{
 	createOrganization: organizationMethod("CreateOrganization", iam.ActionCreated, "an Organization appears, with its owner and its default Project"),
 	updateOrganization: organizationMethod("UpdateOrganization", iam.ActionUpdated, "its name, quotas or audit retention change"),
 	// Scaleway's name for the same act, and so preferred to a DeleteOrganization of ours.
-	closeOrganization:      {"CloseOrganization", productAccount, serviceOrganization, iam.KindOrganization, "account_organization", iam.ActionDeleted, false, false, "an Organization is deleted, with its owner and its default Project"},
+	closeOrganization:      theirs(organizationMethod("CloseOrganization", iam.ActionDeleted, "an Organization is deleted, with its owner and its default Project")),
 	setOrganizationAlias:   settingsMethod("SetOrganizationAlias", "its alias is set"),
 	updateSecuritySettings: settingsMethod("UpdateOrganizationSecuritySettings", "its rules for credentials change"),
 	updateLoginMethods:     settingsMethod("UpdateOrganizationLoginMethods", "its log-in methods change"),
@@ -128,7 +128,7 @@ var methods = [...]MethodInfo{
 
 	createAPIKey:   apiKeyMethod("CreateAPIKey", iam.ActionCreated, "an API key is minted, be it by a rotation"),
 	updateAPIKey:   apiKeyMethod("UpdateAPIKey", iam.ActionUpdated, "an API key's description, Project or expiry change, or it begins to retire"),
-	redigestAPIKey: {"RedigestAPIKey", productIAM, serviceIAM, iam.KindAPIKey, "iam_api_key", iam.ActionUpdated, true, true, "the stored digest of an unchanged API key is made anew, under another digest key"},
+	redigestAPIKey: ownAct(apiKeyMethod("RedigestAPIKey", iam.ActionUpdated, "the stored digest of an unchanged API key is made anew, under another digest key")),
 	deleteAPIKey:   apiKeyMethod("DeleteAPIKey", iam.ActionDeleted, "an API key dies: deleted, rotated away, or with its bearer"),
 
 	createPolicy: iamMethod("CreatePolicy", iam.KindPolicy, "iam_policy", iam.ActionCreated, "a policy appears, with its rules"),
@@ -162,7 +162,7 @@ func settingsMethod(name, when string) MethodInfo {
 	return iamMethod(name, iam.KindOrganization, "account_organization", iam.ActionUpdated, when)
 }
 
-// organizationMethod is a method of ours on an Organization.
+// organizationMethod is a method on an Organization; Scaleway has none to create or change one.
 func organizationMethod(name string, action iam.Action, when string) MethodInfo {
 	return MethodInfo{Name: name, Product: productAccount, Service: serviceOrganization, Kind: iam.KindOrganization, Type: "account_organization", Action: action, Ours: true, When: when}
 }
@@ -180,4 +180,14 @@ func projectMethod(name string, action iam.Action, when string) MethodInfo {
 
 func ownerMethod(name, when string) MethodInfo {
 	return MethodInfo{Name: name, Product: productAccount, Service: serviceUser, Kind: iam.KindMember, Type: "account_user", Action: iam.ActionUpdated, When: when}
+}
+
+func theirs(info MethodInfo) MethodInfo {
+	info.Ours = false
+	return info
+}
+
+func ownAct(info MethodInfo) MethodInfo {
+	info.Ours, info.OwnAct = true, true
+	return info
 }
