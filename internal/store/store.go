@@ -24,18 +24,28 @@ var (
 	ErrRevisionGone = errors.New("the changes since that revision are no longer kept")
 	// ErrOtherIncarnation: the revision was given by another store, and says nothing about this one.
 	ErrOtherIncarnation = errors.New("the revision belongs to another store")
+	// ErrRevisionAhead: this store has not given that revision yet, as when an older copy of it was put back.
+	ErrRevisionAhead = errors.New("the store has not come to that revision")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("the store is closed")
 	// ErrBadCursor: the cursor was not given by this query.
 	ErrBadCursor = errors.New("the cursor is not one that this query gave")
 )
 
-// ConflictError says that another entity has the unique name already.
+// ConflictError says that another object's entity has the unique name, or the id, already.
 type ConflictError struct {
 	Kind iam.Kind
+	// Name that is taken; empty when it is the id.
 	Name string
+	// ID that is taken; empty when it is the name.
+	ID string
 }
 
-// Error names the kind and the name that is taken.
+// Error names the kind, and the name or the id that is taken.
 func (e *ConflictError) Error() string {
+	if e.ID != "" {
+		return fmt.Sprintf("another %s has the id %s already", e.Kind, e.ID)
+	}
 	return fmt.Sprintf("another %s has the name %q already", e.Kind, e.Name)
 }
 
@@ -61,7 +71,8 @@ type Query struct {
 	Label  string
 	// UniqueName selects by what Entity.UniqueName gives.
 	UniqueName string
-	// RefersTo selects the entities that refer to another in this way.
+	// RefersTo selects the entities that refer to another in this way; in any way when
+	// its Relation is empty.
 	RefersTo *iam.Reference
 	Order    Order
 	// Limit is at most MaxPageSize; zero means everything, for callers inside the operator.
@@ -100,11 +111,13 @@ type Tx interface {
 	Reader
 	// Put writes an entity. It gives the one it replaces, or nil. An entity that is equal
 	// to what is there is not written, takes no revision, and is given back itself.
-	// A *ConflictError says that its unique name is taken.
+	// A *ConflictError says that its unique name is taken, or that its id is held by an
+	// object of another kind, namespace or name; the transaction can go on after it.
 	Put(ctx context.Context, entity iam.Entity) (before iam.Entity, err error)
 	// Delete removes an entity and gives it; ErrNotFound if there is none.
 	Delete(ctx context.Context, kind iam.Kind, id string) (before iam.Entity, err error)
-	// Append adds an audit event. It carries the revision of the transaction's latest change.
+	// Append adds an audit event. It carries the revision of the transaction's latest
+	// change so far, or of the store's when there is none.
 	Append(ctx context.Context, event iam.Event) error
 }
 
@@ -147,20 +160,23 @@ type Store interface {
 	// Write runs fn in one transaction, one at a time in commit order. It commits when fn
 	// returns nil, and gives the revision of the last change; a transaction that changed
 	// nothing takes no revision and gives the current one. fn may run more than once, so it
-	// must have no effect but on the transaction.
+	// must have no effect but on the transaction. Write inside fn waits for itself until
+	// its context ends; fn uses its Tx, and only while it runs, from one goroutine.
 	Write(ctx context.Context, fn func(Tx) error) (Revision, error)
 	// Revision gives the revision of the last committed change.
 	Revision(ctx context.Context) (Revision, error)
 	// Snapshot gives every entity, and the revision at which they are so.
 	Snapshot(ctx context.Context) ([]iam.Entity, Revision, error)
 	// Changes gives up to limit changes after a revision, in order, without a gap. It is
-	// empty when there are none yet; ErrRevisionGone or ErrOtherIncarnation as they say.
+	// empty when there are none yet; ErrRevisionGone, ErrRevisionAhead or ErrOtherIncarnation
+	// as they say. Zero, or more than MaxPageSize, means MaxPageSize.
 	Changes(ctx context.Context, after Revision, limit int) ([]Change, error)
-	// Changed gives a channel that is closed at the next commit. It is a hint: ask for it
+	// Changed gives a channel that is closed at the next commit, and at Close. It is a hint: ask for it
 	// before Changes, and look again when it closes.
 	Changed() <-chan struct{}
 	// Events gives audit events, newest first.
 	Events(ctx context.Context, query EventQuery) ([]iam.Event, error)
-	// Close ends the store; what was committed stays.
+	// Close waits for the write under way and ends the store; what was committed stays.
+	// Whatever is called later gives ErrClosed.
 	Close() error
 }
