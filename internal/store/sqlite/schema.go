@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// applicationID marks our files: "iam1".
+const applicationID = 0x69616d31
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the file to this program's schema, and learns who the store is.
+func (s *Store) migrate(ctx context.Context) error {
+	if err := s.checkOurs(ctx); err != nil {
+		return err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("find the migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writers, files)
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("the SQLite file %s has schema %d, and this program knows schemas up to %d: it was written by "+
+			"a newer iam-operator; run that version, or restore the file as it was before the upgrade", s.path, current, target)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the SQLite file %s from schema %d to %d: %w", s.path, current, target, err)
+	}
+	return s.identify(ctx)
+}
+
+// identify draws the incarnation of a new store, and reads that of an old one.
+func (s *Store) identify(ctx context.Context) error {
+	_, err := s.writers.ExecContext(ctx, "INSERT INTO meta (one, incarnation) VALUES (1, ?) ON CONFLICT DO NOTHING", uuid.NewString())
+	if err == nil {
+		err = s.writers.QueryRowContext(ctx, "SELECT incarnation FROM meta").Scan(&s.incarnation)
+	}
+	if err != nil {
+		return fmt.Errorf("read the store's incarnation: %w", err)
+	}
+	return nil
+}
+
+// checkOurs refuses another program's file before anything is written into it.
+func (s *Store) checkOurs(ctx context.Context) error {
+	var application, objects int64
+	err := s.writers.QueryRowContext(ctx,
+		"SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)").Scan(&application, &objects)
+	if err != nil {
+		return fmt.Errorf("read the SQLite file: %w", err)
+	}
+	if objects > 0 && application != applicationID && !s.halfMade(ctx) {
+		return fmt.Errorf("the SQLite file %s belongs to another program: name a file of the operator's own", s.path)
+	}
+	return s.checkWhole(ctx)
+}
+
+// halfMade says whether a first start ended between goose's table and our schema.
+func (s *Store) halfMade(ctx context.Context) bool {
+	var others int64
+	err := s.writers.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE tbl_name NOT IN (?, 'sqlite_sequence')",
+		goose.DefaultTablename).Scan(&others)
+	return err == nil && others == 0
+}
+
+// checkWhole looks for damage in the state, which decisions rest on. The audit events are
+// left out: reading them all would take long.
+func (s *Store) checkWhole(ctx context.Context) error {
+	rows, err := s.writers.QueryContext(ctx, `SELECT name FROM sqlite_schema
+		WHERE type = 'table' AND name IN ('meta', 'entities', 'entity_references', 'changes')`)
+	var tables []string
+	err = scanAll(rows, err, func(rows *sql.Rows) error {
+		var table string
+		err := rows.Scan(&table)
+		tables = append(tables, table)
+		return err
+	})
+	for _, table := range tables {
+		var verdict string
+		if err == nil {
+			err = s.writers.QueryRowContext(ctx, "SELECT quick_check FROM pragma_quick_check(?)", table).Scan(&verdict)
+		}
+		if err == nil && verdict != "ok" {
+			err = &damageError{verdict}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("check the SQLite file: %w", err)
+	}
+	return nil
+}
+
+// damageError is what SQLite's own check found.
+type damageError struct{ verdict string }
+
+func (e *damageError) Error() string { return e.verdict }
+
+func isDamage(err error) bool {
+	var found *damageError
+	if errors.As(err, &found) {
+		return true
+	}
+	var failure *sqlite.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	code := failure.Code() & 0xff // the low byte is the class, the rest says more
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}
