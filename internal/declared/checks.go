@@ -3,6 +3,7 @@
 package declared
 
 import (
+	"errors"
 	"fmt"
 	"net/mail"
 	"regexp"
@@ -155,7 +156,7 @@ func parseDuration(declared v1alpha1.Duration) (time.Duration, error) {
 		return 0, nil
 	}
 	if !durationForm.MatchString(string(declared)) {
-		return 0, fmt.Errorf("a duration is up to four numbers, each with one of the units h, m, s and ms, such as 72h or 1h30m")
+		return 0, errors.New("a duration is up to four numbers, each with one of the units h, m, s and ms, such as 72h or 1h30m")
 	}
 	return declared.Parse()
 }

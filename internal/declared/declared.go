@@ -10,7 +10,6 @@ package declared
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
@@ -102,8 +101,10 @@ func strs[S ~string](list []S) []string {
 // since it must never match anybody's.
 func distinct(ids []string) []string {
 	var kept []string
+	seen := map[string]bool{"": true}
 	for _, id := range ids {
-		if id != "" && !slices.Contains(kept, id) {
+		if !seen[id] {
+			seen[id] = true
 			kept = append(kept, id)
 		}
 	}

@@ -3,6 +3,8 @@
 package declared
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,12 +24,11 @@ const (
 
 // The bounds of an Organization's durations, as in the schema.
 var (
-	gracePeriodBounds     = bounds{least: time.Hour, most: 8760 * time.Hour, absent: 72 * time.Hour, strict: time.Hour}
-	loginSessionBounds    = bounds{least: 5 * time.Minute, most: 8760 * time.Hour, absent: 720 * time.Hour, strict: 5 * time.Minute}
-	apiKeyLifetimeBounds  = bounds{least: time.Hour, most: 87600 * time.Hour, strict: time.Hour}
-	auditRetentionBounds  = bounds{least: 24 * time.Hour, most: 87600 * time.Hour, absent: 720 * time.Hour, strict: 87600 * time.Hour}
-	defaultLoginMethods   = []v1alpha1.LoginMethod{v1alpha1.LoginPassword, v1alpha1.LoginMagicCode}
-	organizationSpecField = field.NewPath("spec")
+	gracePeriodBounds    = bounds{least: time.Hour, most: 8760 * time.Hour, absent: 72 * time.Hour, strict: time.Hour}
+	loginSessionBounds   = bounds{least: 5 * time.Minute, most: 8760 * time.Hour, absent: 720 * time.Hour, strict: 5 * time.Minute}
+	apiKeyLifetimeBounds = bounds{least: time.Hour, most: 87600 * time.Hour, strict: time.Hour}
+	auditRetentionBounds = bounds{least: 24 * time.Hour, most: 87600 * time.Hour, absent: 720 * time.Hour, strict: 87600 * time.Hour}
+	defaultLoginMethods  = []v1alpha1.LoginMethod{v1alpha1.LoginPassword, v1alpha1.LoginMagicCode}
 )
 
 // Organization is the entity of an Organization; namespaceUID is the UID of its namespace. Defaults are filled in.
@@ -134,7 +135,7 @@ func DefaultProject(o *v1alpha1.Organization) *iam.Project {
 
 // ValidateOrganization says what is wrong with an Organization, as far as it alone tells.
 func ValidateOrganization(o *v1alpha1.Organization) field.ErrorList {
-	spec := organizationSpecField
+	spec := field.NewPath("spec")
 	errs := validateObject(o)
 	errs = append(errs, validateName(o, string(o.Spec.DisplayName))...)
 	errs = append(errs, validateEmail(spec.Child("owner", "email"), o.Spec.Owner.Email)...)
@@ -165,6 +166,8 @@ func validateAllowedNamespaces(path *field.Path, allowed *v1alpha1.AllowedNamesp
 		return field.ErrorList{field.Required(selector, "from: Selector needs a selector; use from: All to admit every namespace")}
 	}
 	if errs := metav1validation.ValidateLabelSelector(allowed.Selector, metav1validation.LabelSelectorValidationOptions{}, selector); len(errs) > 0 {
+		// They come in the order of a map, and the same object must always get the same message.
+		slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Error(), b.Error()) })
 		return errs
 	}
 	// What counts in the end is that the loop can use it.

@@ -132,7 +132,7 @@ func decodeKey(keyType, encoded string) (ssh.PublicKey, error) {
 // bitsOf is the key's size in bits, as ssh-keygen -l shows it.
 func bitsOf(key ssh.PublicKey) int {
 	if wrapped, ok := key.(ssh.CryptoPublicKey); ok {
-		if rsaKey, ok := wrapped.CryptoPublicKey().(*rsa.PublicKey); ok {
+		if rsaKey, ok := wrapped.CryptoPublicKey().(*rsa.PublicKey); ok && rsaKey.N.Sign() > 0 {
 			return rsaKey.N.BitLen()
 		}
 	}
