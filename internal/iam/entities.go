@@ -341,3 +341,54 @@ func references(relation Relation, ids []string) []Reference {
 	}
 	return refs
 }
+
+// Without gives the entity as it is once something it refers to is gone. It is the same
+// as what its object comes to when the reference is not found.
+func Without(entity Entity, id string) Entity {
+	switch e := entity.(type) {
+	case *Member:
+		without := *e
+		without.Groups = withoutID(e.Groups, id)
+		return &without
+	case *Application:
+		without := *e
+		without.Groups = withoutID(e.Groups, id)
+		return &without
+	case *Group:
+		without := *e
+		without.Members = withoutID(e.Members, id)
+		return &without
+	case *APIKey:
+		without := *e
+		if e.DefaultProjectID == id {
+			without.DefaultProjectID = ""
+		}
+		return &without
+	case *Policy:
+		return policyWithout(e, id)
+	}
+	return entity
+}
+
+func policyWithout(policy *Policy, id string) *Policy {
+	without := *policy
+	if policy.PrincipalID == id {
+		without.PrincipalKind, without.PrincipalID = "", ""
+	}
+	without.Rules = make([]Rule, len(policy.Rules))
+	for i, rule := range policy.Rules {
+		rule.ProjectIDs = withoutID(rule.ProjectIDs, id)
+		without.Rules[i] = rule
+	}
+	return &without
+}
+
+func withoutID(ids []string, id string) []string {
+	var kept []string
+	for _, other := range ids {
+		if other != id {
+			kept = append(kept, other)
+		}
+	}
+	return kept
+}

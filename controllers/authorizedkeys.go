@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
+)
+
+const (
+	authorizedKeysSuffix = "-authorized-keys"
+	authorizedKeysKey    = "authorized_keys"
+	// maxAuthorizedKeys leaves room for the rest of the object below the API server's limit of 1 MiB.
+	maxAuthorizedKeys = 1<<20 - 1<<14
+)
+
+// watchAuthorizedKeys wakes the holder of a Project's SSH keys when one of them changes,
+// and when somebody changes the ConfigMap.
+func watchAuthorizedKeys(b *builder.Builder, holds func(reference) bool) {
+	b.Watches(&v1alpha1.SSHKey{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
+		key := obj.(*v1alpha1.SSHKey)
+		ref := projectReference(key, key.Spec.ProjectRef)
+		if !holds(ref) {
+			return nil
+		}
+		return requestFor(ref)
+	}), builder.WithPredicates(declaredChanged()))
+	b.Owns(&corev1.ConfigMap{})
+}
+
+// syncAuthorizedKeys keeps the ConfigMap of a Project's enabled SSH keys. It is made when
+// the Project has its first key, and then stays, so that what mounts it keeps working.
+// It gives the ConfigMap's name, empty while there is none, and the number of keys.
+func (t *tenant) syncAuthorizedKeys(ctx context.Context, owner client.Object, project reference, name string) (string, int, error) {
+	lines, err := t.authorizedKeys(ctx, project)
+	if err != nil {
+		return "", 0, err
+	}
+	content := strings.Join(lines, "")
+	if len(content) > maxAuthorizedKeys {
+		return "", len(lines), stalled(v1alpha1.ReasonInvalidSpec, "The %d enabled SSH keys take %d bytes, and a ConfigMap has room for %d; disable or delete some", len(lines), len(content), maxAuthorizedKeys)
+	}
+	found, err := t.readOwned(ctx, owner, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name}})
+	if err != nil || (found == nil && len(lines) == 0) {
+		return "", len(lines), err
+	}
+	if found == nil {
+		return name, len(lines), t.createAuthorizedKeys(ctx, owner, name, content)
+	}
+	wanted := found.DeepCopy()
+	markWatched(wanted)
+	wanted.Data = map[string]string{authorizedKeysKey: content}
+	wanted.BinaryData = nil
+	if maps.Equal(wanted.Data, found.Data) && len(found.BinaryData) == 0 && maps.Equal(wanted.Labels, found.Labels) {
+		return name, len(lines), nil
+	}
+	return name, len(lines), t.Client.Update(ctx, wanted)
+}
+
+func (t *tenant) createAuthorizedKeys(ctx context.Context, owner client.Object, name, content string) error {
+	configMap := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name},
+		Data:       map[string]string{authorizedKeysKey: content},
+	}
+	markWatched(configMap)
+	if err := controllerutil.SetControllerReference(owner, configMap, t.Client.Scheme()); err != nil {
+		return fmt.Errorf("own the ConfigMap: %w", err)
+	}
+	return t.Client.Create(ctx, configMap)
+}
+
+// readOwned reads a ConfigMap of the operator's. The cache holds only labelled ones, so
+// that an absence is confirmed by a live read: a lost label is no deletion.
+func (e *Environment) readOwned(ctx context.Context, owner client.Object, configMap *corev1.ConfigMap) (*corev1.ConfigMap, error) {
+	key := client.ObjectKeyFromObject(configMap)
+	err := e.Client.Get(ctx, key, configMap)
+	if apierrors.IsNotFound(err) {
+		err = e.APIReader.Get(ctx, key, configMap)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read ConfigMap %s: %w", key, err)
+	}
+	if !metav1.IsControlledBy(configMap, owner) {
+		return nil, waiting(v1alpha1.ReasonSecretConflict, "ConfigMap %s exists and is not the operator's; rename or delete it", configMap.Name)
+	}
+	return configMap, nil
+}
+
+func markWatched(obj client.Object) {
+	labels := maps.Clone(obj.GetLabels())
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[v1alpha1.WatchLabel] = "true"
+	obj.SetLabels(labels)
+}
+
+// authorizedKeys gives a line for each enabled key of a Project, in the order of their names.
+func (t *tenant) authorizedKeys(ctx context.Context, project reference) ([]string, error) {
+	keys, err := listByIndex[*v1alpha1.SSHKey](ctx, t.Client, &v1alpha1.SSHKeyList{}, referenceIndex, project.String())
+	if err != nil {
+		return nil, fmt.Errorf("list the SSH keys of %s: %w", project, err)
+	}
+	var lines []string
+	for _, key := range keys {
+		belongs, err := t.has(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if !belongs || key.Spec.State == v1alpha1.SSHKeyDisabled || !key.DeletionTimestamp.IsZero() || projectReference(key, key.Spec.ProjectRef) != project {
+			continue
+		}
+		entity, err := declared.SSHKey(key, t.id, "")
+		if err != nil || len(declared.ValidateSSHKey(key)) > 0 {
+			continue // The key's own status says what is wrong with it.
+		}
+		lines = append(lines, fmt.Sprintf("%s %s/%s\n", entity.PublicKey, key.Namespace, key.Name))
+	}
+	return lines, nil
+}

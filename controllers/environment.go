@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/audit"
+	"github.com/iam-operator/iam-operator/internal/credentials"
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
+)
+
+// fieldOwner is the operator's name in managed fields.
+const fieldOwner = client.FieldOwner("iam-operator")
+
+// Environment is what the controllers work with.
+type Environment struct {
+	// Client reads from the cache and writes to the API server.
+	Client client.Client
+	// APIReader reads from the API server, for what must not be behind.
+	APIReader client.Reader
+	// Store is the canonical store.
+	Store store.Store
+	// Recorder writes rows together with their audit events.
+	Recorder *audit.Recorder
+	// Events tells people what happened to their objects.
+	Events events.EventRecorder
+	// Keyring vouches for Secrets.
+	Keyring credentials.Keyring
+	// Clock and Random are the outside world's time and chance.
+	Clock  clock.PassiveClock
+	Random io.Reader
+	// APIURL is where the clients of an API key find the IAM API.
+	APIURL string
+}
+
+// applyStatus writes the whole status by server-side apply. The uid makes sure that a
+// successor of the same name is left alone.
+func (e *Environment) applyStatus(ctx context.Context, obj Object) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return fmt.Errorf("convert the status: %w", err)
+	}
+	gvk, err := apiutil.GVKForObject(obj, e.Client.Scheme())
+	if err != nil {
+		return fmt.Errorf("find the kind of the status: %w", err)
+	}
+	patch := &unstructured.Unstructured{Object: map[string]any{"status": content["status"]}}
+	patch.SetGroupVersionKind(gvk)
+	patch.SetName(obj.GetName())
+	patch.SetNamespace(obj.GetNamespace())
+	patch.SetUID(obj.GetUID())
+	err = e.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), fieldOwner, client.ForceOwnership)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return nil
+}
+
+// report tells people what changed for an object, where they look for it: only when
+// Ready turned, and only what they can act on.
+func (e *Environment) report(obj, before Object, err error) {
+	f, explained := asFailure(err)
+	if e.Events == nil || !explained || f.class != stalledClass {
+		return
+	}
+	for _, condition := range before.GetObjectStatus().Conditions {
+		if condition.Type == v1alpha1.ConditionReady && condition.Reason == f.reason && condition.ObservedGeneration == obj.GetGeneration() {
+			return
+		}
+	}
+	e.Events.Eventf(obj, nil, "Warning", f.reason, "Reconcile", "%s", f.message)
+}
+
+// writeRows makes the entities all that the store holds of an object, in one transaction
+// with the audit events. Nothing is written when the store holds just that already.
+func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, cause audit.Cause) error {
+	settled, err := e.rowsSettled(ctx, object, entities)
+	if err != nil || settled {
+		return err
+	}
+	_, err = e.Store.Write(ctx, func(tx store.Tx) error {
+		return replaceRows(ctx, tx, e.Recorder, object, entities, cause)
+	})
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) {
+		// The cache was behind when the contest was judged. The store is the last judge.
+		return fmt.Errorf("waiting for the name to be freed: %w", err)
+	}
+	return err
+}
+
+func (e *Environment) rowsSettled(ctx context.Context, object iam.Object, entities []iam.Entity) (bool, error) {
+	rows, err := rowsOf(ctx, e.Store, object)
+	if err != nil || len(rows) != len(entities) {
+		return false, err
+	}
+	held := map[string]iam.Entity{}
+	for _, row := range rows {
+		held[rowKey(row)] = row
+	}
+	for _, entity := range entities {
+		equal, err := sameEntity(held[rowKey(entity)], entity)
+		if err != nil || !equal {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// causeOf says who is behind a change of an object's rows. A new generation was somebody's
+// doing; what changes at a generation that was applied already is the system's.
+func causeOf(obj Object) audit.Cause {
+	status := obj.GetObjectStatus()
+	if obj.GetDeletionTimestamp().IsZero() && status.ObservedGeneration == obj.GetGeneration() && isReady(status) {
+		return systemCause()
+	}
+	manager := specManager(obj)
+	if manager == "" || manager == string(fieldOwner) {
+		return systemCause()
+	}
+	cause := audit.System()
+	cause.Actor = iam.Actor{Kind: iam.ActorKubernetesUser, Name: manager}
+	return cause
+}
+
+func systemCause() audit.Cause { return audit.System() }
+
+// specManager is the field manager that wrote the object last, its status apart. Nothing
+// names the one who deletes.
+func specManager(obj client.Object) string {
+	if !obj.GetDeletionTimestamp().IsZero() {
+		return iam.Unknown
+	}
+	var latest metav1.ManagedFieldsEntry
+	for _, entry := range obj.GetManagedFields() {
+		if entry.Subresource != "" || entry.Manager == string(fieldOwner) && latest.Manager != "" {
+			continue
+		}
+		if latest.Manager == "" || latest.Manager == string(fieldOwner) || latest.Time.Before(entry.Time) {
+			latest = entry
+		}
+	}
+	return latest.Manager
+}
+
+func isReady(status *v1alpha1.ObjectStatus) bool {
+	for _, condition := range status.Conditions {
+		if condition.Type == v1alpha1.ConditionReady {
+			return condition.Status == metav1.ConditionTrue
+		}
+	}
+	return false
+}

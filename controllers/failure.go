@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/iam-operator/iam-operator/api/v1alpha1"
+)
+
+// failureClass says what helps against a failure.
+type failureClass int
+
+const (
+	// stalledClass: the spec can't work. Nothing is retried until it, or what it refers to, changes.
+	stalledClass failureClass = iota
+	// waitingClass: something is missing or held by another. A watch wakes the object.
+	waitingClass
+)
+
+// failure is why an object's spec is not applied. Any error that is no failure is
+// transient: the reconciler tries again by itself.
+type failure struct {
+	class   failureClass
+	reason  string
+	message string
+}
+
+// Error gives the sentence for the person who reads the object's status.
+func (f *failure) Error() string { return f.message }
+
+func stalled(reason, format string, args ...any) error {
+	return &failure{stalledClass, reason, fmt.Sprintf(format, args...)}
+}
+
+func waiting(reason, format string, args ...any) error {
+	return &failure{waitingClass, reason, fmt.Sprintf(format, args...)}
+}
+
+// asFailure tells the failures that the status explains from the transient errors.
+func asFailure(err error) (*failure, bool) {
+	var f *failure
+	ok := errors.As(err, &f)
+	return f, ok
+}
+
+// maxMessage bounds a condition's message, as the API does (32768), and well below it.
+const maxMessage = 1024
+
+// setConditions turns the outcome of a reconciliation into Ready, Reconciling, Stalled and
+// observedGeneration. It follows kstatus: observedGeneration says that the conditions speak
+// of this generation, so it stays behind only while a new generation meets a transient error.
+func setConditions(status *v1alpha1.ObjectStatus, generation int64, err error, now time.Time) {
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonApplied, Message: "The declared spec is applied"}
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
+	observed := generation
+
+	f, explained := asFailure(err)
+	switch {
+	case err == nil:
+	case explained:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, f.reason, f.message
+		if f.class == stalledClass {
+			setCondition(status, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: f.reason, Message: f.message}, generation, now)
+		}
+	default:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonFailed, "Trying again after: "+err.Error()
+		observed = status.ObservedGeneration
+		if observed < generation {
+			setCondition(status, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgressing, Message: ready.Message}, generation, now)
+		}
+	}
+	setCondition(status, ready, generation, now)
+	status.ObservedGeneration = observed
+}
+
+func setCondition(status *v1alpha1.ObjectStatus, condition metav1.Condition, generation int64, now time.Time) {
+	if len(condition.Message) > maxMessage {
+		condition.Message = condition.Message[:maxMessage-1] + "…"
+	}
+	condition.ObservedGeneration = generation
+	condition.LastTransitionTime = metav1.NewTime(now).Rfc3339Copy()
+	meta.SetStatusCondition(&status.Conditions, condition)
+}
+
+// setNotEnforced says, where a field asks for something that this version only stores,
+// that it does not enforce it; and says nothing where no field does.
+func setNotEnforced(status *v1alpha1.ObjectStatus, asked bool, what string, generation int64, now time.Time) {
+	if !asked {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionCredentialsValid)
+		return
+	}
+	setCondition(status, metav1.Condition{
+		Type: v1alpha1.ConditionCredentialsValid, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotEnforced,
+		Message: what + " is stored, and not enforced by this version",
+	}, generation, now)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
+	"github.com/iam-operator/iam-operator/internal/iam"
+)
+
+// +kubebuilder:rbac:groups=iam-operator.dev,resources=organizations,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=iam-operator.dev,resources=organizations/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+
+type organizations struct{ *Environment }
+
+func (c organizations) sync(ctx context.Context, o *v1alpha1.Organization) (outcome, error) {
+	status := &o.Status
+	status.OwnerID = iam.OwnerID(idOf(o))
+	status.DefaultProjectID = idOf(o)
+	setNotEnforced(&status.ObjectStatus, o.Spec.Security != nil, "spec.security", o.Generation, c.Clock.Now())
+	if err := invalid(declared.ValidateOrganization(o)); err != nil {
+		return outcome{}, err
+	}
+	if err := c.judgeAlias(ctx, o); err != nil {
+		status.Alias = ""
+		return outcome{}, err
+	}
+	status.Alias = o.Spec.Alias
+	home := &corev1.Namespace{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: o.Namespace}, home); err != nil {
+		return outcome{}, fmt.Errorf("read the home namespace: %w", err)
+	}
+	result := outcome{entities: []iam.Entity{
+		declared.Organization(o, string(home.UID)), declared.Owner(o), declared.DefaultProject(o),
+	}}
+	_, _, err := c.newTenant(o).syncAuthorizedKeys(ctx, o, c.self(o), v1alpha1.DefaultProjectName+authorizedKeysSuffix)
+	return result, err
+}
+
+func (c organizations) judgeAlias(ctx context.Context, o *v1alpha1.Organization) error {
+	if o.Spec.Alias == "" {
+		return nil
+	}
+	return judge(ctx, c.Environment, o, &v1alpha1.OrganizationList{}, contest[*v1alpha1.Organization]{
+		claim: aliasClaim(o.Spec.Alias),
+		what:  fmt.Sprintf("spec.alias %q", o.Spec.Alias),
+		holds: func(other *v1alpha1.Organization) bool { return other.Status.Alias == o.Spec.Alias },
+	})
+}
+
+func (c organizations) remove(ctx context.Context, o *v1alpha1.Organization) error {
+	return c.holdForContent(ctx, o, c.self(o), organizationContent()...)
+}
+
+func (organizations) self(o *v1alpha1.Organization) reference {
+	return reference{iam.KindOrganization, o.Namespace, o.Name}
+}
+
+func (organizations) references(o *v1alpha1.Organization) []reference {
+	return []reference{{kindNamespace, "", o.Namespace}}
+}
+
+func (organizations) claims(o *v1alpha1.Organization) []string {
+	if o.Spec.Alias == "" {
+		return nil
+	}
+	return []string{aliasClaim(o.Spec.Alias)}
+}
+
+func aliasClaim(alias string) string { return "alias/" + alias }
+
+// watch wakes an Organization when an SSH key of its default Project changes, and, while
+// it is being deleted, when what it holds goes.
+func (organizations) watch(b *builder.Builder) {
+	watchAuthorizedKeys(b, func(ref reference) bool { return ref.kind == iam.KindOrganization })
+	watchContent(b, func(obj client.Object) []reconcile.Request {
+		ref := organizationOf(obj.(belonging))
+		if ref.namespace != obj.GetNamespace() {
+			return nil
+		}
+		return requestFor(ref)
+	}, organizationContent()...)
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/audit"
+	"github.com/iam-operator/iam-operator/internal/credentials"
+	"github.com/iam-operator/iam-operator/internal/declared"
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
+	"github.com/iam-operator/iam-operator/internal/store/sqlite"
+)
+
+// DigestKeySecret is the Secret, in the operator's namespace, that holds the digest keys.
+// The operator creates it, and from then on only reads it.
+const DigestKeySecret = "iam-operator-digest-keys" //nolint:gosec // the name of a Secret, not its content
+
+// Options say with what the controllers work.
+type Options struct {
+	// Store is the canonical store; OpenDatabase gives one.
+	Store store.Store
+	// Namespace is the operator's own. Its Secret of digest keys lives there, and events
+	// about permission sets belong to it.
+	Namespace string
+	// APIURL is where the clients of an API key find the IAM API.
+	APIURL string
+	// Clock and Random are the outside world's time and chance.
+	Clock  clock.PassiveClock
+	Random io.Reader
+}
+
+// NewScheme gives a scheme with the kinds that the controllers work on.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
+// CacheOptions keep the manager's cache to what the controllers watch: of Secrets and
+// ConfigMaps, only those labelled as the operator's.
+func CacheOptions() cache.Options {
+	watched := labels.SelectorFromSet(labels.Set{v1alpha1.WatchLabel: "true"})
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}:    {Label: watched},
+		&corev1.ConfigMap{}: {Label: watched},
+	}}
+}
+
+// OpenDatabase opens the SQLite store at a path, and creates it when it is not there. The
+// caller closes it after the manager has ended.
+func OpenDatabase(ctx context.Context, path string) (store.Store, error) {
+	return sqlite.Open(ctx, sqlite.Options{Path: path, Clock: time.Now})
+}
+
+// Setup adds the controllers of all kinds to a manager whose cache has CacheOptions. It
+// needs the API server, for the Secret of digest keys.
+func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	environment, err := newEnvironment(ctx, mgr, options)
+	if err != nil {
+		return err
+	}
+	sweep := &sweeper{Environment: environment, orphans: map[iam.Kind]chan event.GenericEvent{}}
+	keys := apiKeys{environment}
+	keyReconciler := newReconciler(environment, iam.KindAPIKey, keys, &v1alpha1.APIKey{}, &v1alpha1.APIKeyList{})
+	wakeKeys := keys.watch(func(ctx context.Context, claim string) []reconcile.Request {
+		return keyReconciler.requests(ctx, claimIndex, claim)
+	})
+	err = errors.Join(
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindOrganization, organizations{environment}, &v1alpha1.Organization{}, &v1alpha1.OrganizationList{}), organizations{}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindProject, projects{environment}, &v1alpha1.Project{}, &v1alpha1.ProjectList{}), projects{}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindMember, members{environment}, &v1alpha1.Member{}, &v1alpha1.MemberList{}), nil),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindGroup, groups{environment}, &v1alpha1.Group{}, &v1alpha1.GroupList{}), groups{}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindApplication, applications{environment}, &v1alpha1.Application{}, &v1alpha1.ApplicationList{}), applications{}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPolicy, policies{environment}, &v1alpha1.Policy{}, &v1alpha1.PolicyList{}), nil),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPermissionSet, permissionSets{environment}, &v1alpha1.PermissionSet{}, &v1alpha1.PermissionSetList{}), nil),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindSSHKey, sshKeys{environment}, &v1alpha1.SSHKey{}, &v1alpha1.SSHKeyList{}), nil),
+		add(ctx, mgr, sweep, keyReconciler, wakeKeys),
+		newCatalogue(environment).register(mgr),
+	)
+	if err != nil {
+		return err
+	}
+	return mgr.Add(manager.RunnableFunc(sweep.run))
+}
+
+func newReconciler[T Object](environment *Environment, name iam.Kind, k kind[T], prototype T, list client.ObjectList) *Reconciler[T] {
+	return &Reconciler[T]{Environment: environment, name: name, kind: k, prototype: prototype, prototypeList: list}
+}
+
+func add[T Object](ctx context.Context, mgr ctrl.Manager, sweep *sweeper, r *Reconciler[T], extend func(*builder.Builder)) error {
+	orphans, err := register(ctx, mgr, r, extend)
+	sweep.orphans[r.name] = orphans
+	return err
+}
+
+func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*Environment, error) {
+	keyring, err := loadKeyring(ctx, mgr.GetAPIReader(), mgr.GetClient(), options)
+	if err != nil {
+		return nil, err
+	}
+	home := &corev1.Namespace{}
+	if err := mgr.GetAPIReader().Get(ctx, client.ObjectKey{Name: options.Namespace}, home); err != nil {
+		return nil, fmt.Errorf("read the operator's namespace: %w", err)
+	}
+	return &Environment{
+		Client:    mgr.GetClient(),
+		APIReader: mgr.GetAPIReader(),
+		Store:     options.Store,
+		Recorder: &audit.Recorder{
+			Now:       options.Clock.Now,
+			NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
+			Namespace: options.Namespace, NamespaceUID: string(home.UID),
+		},
+		Events:  mgr.GetEventRecorder("iam-operator"),
+		Keyring: keyring,
+		Clock:   options.Clock,
+		Random:  options.Random,
+		APIURL:  options.APIURL,
+	}, nil
+}
+
+// loadKeyring reads the digest keys, or draws them at the very first start. The Secret is
+// only ever created: whoever loses a race reads what the winner wrote.
+func loadKeyring(ctx context.Context, reader client.Reader, writer client.Writer, options Options) (credentials.Keyring, error) {
+	key := client.ObjectKey{Namespace: options.Namespace, Name: DigestKeySecret}
+	secret := &corev1.Secret{}
+	err := reader.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		ring, drawErr := credentials.NewKeyring(options.Random)
+		if drawErr != nil {
+			return credentials.Keyring{}, drawErr
+		}
+		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}, Data: ring.Data()}
+		err = writer.Create(ctx, secret)
+		if apierrors.IsAlreadyExists(err) {
+			err = reader.Get(ctx, key, secret)
+		}
+	}
+	if err != nil {
+		return credentials.Keyring{}, fmt.Errorf("load the digest keys from Secret %s: %w", key, err)
+	}
+	ring, err := credentials.ParseKeyring(secret.Data)
+	if err != nil {
+		return credentials.Keyring{}, fmt.Errorf("secret %s does not hold digest keys (%w); restore it, or delete it to have new ones made", key, err)
+	}
+	return ring, nil
+}
+
+// invalid turns what a validator says into a stalled failure.
+func invalid(errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return stalled(v1alpha1.ReasonInvalidSpec, "%s", errs.ToAggregate())
+}
+
+func idOf(obj Object) string { return declared.ID(obj) }
