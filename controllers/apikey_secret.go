@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/credentials"
@@ -264,7 +263,7 @@ func (l *keyLife) retire(ctx context.Context, until time.Time) error {
 	if l.retiring.State != iam.SecretAbsent {
 		return l.Client.Update(ctx, secret)
 	}
-	if err := controllerutil.SetControllerReference(l.key, secret, l.Client.Scheme()); err != nil {
+	if err := own(l.key, secret, l.Client.Scheme()); err != nil {
 		return fmt.Errorf("own the retiring Secret: %w", err)
 	}
 	return client.IgnoreAlreadyExists(l.Client.Create(ctx, secret))
@@ -331,7 +330,7 @@ func (l *keyLife) fill(secret *corev1.Secret) error {
 	if secret.ResourceVersion != "" {
 		return nil
 	}
-	if err := controllerutil.SetControllerReference(l.key, secret, l.Client.Scheme()); err != nil {
+	if err := own(l.key, secret, l.Client.Scheme()); err != nil {
 		return fmt.Errorf("own the Secret: %w", err)
 	}
 	return nil

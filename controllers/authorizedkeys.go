@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -77,7 +76,7 @@ func (t *tenant) createAuthorizedKeys(ctx context.Context, owner client.Object, 
 		Data:       map[string]string{authorizedKeysKey: content},
 	}
 	markWatched(configMap)
-	if err := controllerutil.SetControllerReference(owner, configMap, t.Client.Scheme()); err != nil {
+	if err := own(owner, configMap, t.Client.Scheme()); err != nil {
 		return fmt.Errorf("own the ConfigMap: %w", err)
 	}
 	return t.Client.Create(ctx, configMap)

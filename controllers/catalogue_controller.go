@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -47,10 +48,13 @@ func (c *catalogue) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 	wanted := permissionSetOf(set)
 	held := &v1alpha1.PermissionSet{}
 	err := c.Client.Get(ctx, request.NamespacedName, held)
-	if client.IgnoreNotFound(err) != nil {
+	if apierrors.IsNotFound(err) {
+		return ctrl.Result{}, client.IgnoreAlreadyExists(c.Client.Create(ctx, wanted, fieldOwner))
+	}
+	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("read PermissionSet %s: %w", request.Name, err)
 	}
-	if err == nil && held.Labels[v1alpha1.ManagedLabel] == "true" && equality.Semantic.DeepEqual(held.Spec, wanted.Spec) {
+	if held.Labels[v1alpha1.ManagedLabel] == "true" && equality.Semantic.DeepEqual(held.Spec, wanted.Spec) {
 		return ctrl.Result{}, nil
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
@@ -69,6 +70,12 @@ func (e *Environment) applyStatus(ctx context.Context, obj Object) error {
 		return fmt.Errorf("write the status: %w", err)
 	}
 	return nil
+}
+
+// own makes an object go with its owner. The owner's deletion does not wait for it, which
+// would take a right that the operator does not need otherwise.
+func own(owner, owned client.Object, scheme *runtime.Scheme) error {
+	return controllerutil.SetControllerReference(owner, owned, scheme, controllerutil.WithBlockOwnerDeletion(false))
 }
 
 // report tells people what changed for an object, where they look for it: only when

@@ -10,7 +10,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
-// +kubebuilder:rbac:groups=iam-operator.dev,resources=permissionsets,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=iam-operator.dev,resources=permissionsets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=iam-operator.dev,resources=permissionsets/status,verbs=patch
 
 type permissionSets struct{ *Environment }
