@@ -51,6 +51,8 @@ func (r *Recorder) Put(ctx context.Context, tx store.Tx, entity iam.Entity, caus
 	if err != nil {
 		return false, err
 	}
+	// Also where the store rewrote a row because an older version had encoded it otherwise:
+	// nothing changed that an event could tell.
 	if before != nil && same(before, entity) {
 		return false, nil
 	}
