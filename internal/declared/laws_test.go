@@ -36,11 +36,11 @@ type kindOf struct {
 }
 
 func kindWith[T object](
-	kind iam.Kind, make func() T, validate func(T) field.ErrorList, convert func(T) []iam.Entity, forget func(T),
+	kind iam.Kind, build func() T, validate func(T) field.ErrorList, convert func(T) []iam.Entity, forget func(T),
 ) kindOf {
 	return kindOf{
 		kind:     kind,
-		object:   func() object { return make() },
+		object:   func() object { return build() },
 		empty:    func() object { return reflect.New(reflect.TypeFor[T]().Elem()).Interface().(object) },
 		validate: func(o object) field.ErrorList { return validate(o.(T)) },
 		convert:  func(o object) []iam.Entity { return convert(o.(T)) },
