@@ -126,6 +126,7 @@ func groupCases() []describeCase {
 			[]string{"iam UpdateGroup updated " + aboutGroup, "iam AddGroupMember updated " + aboutGroup}},
 		{"one member added", members("a"), members("a", "b"), []string{"iam AddGroupMember updated " + aboutGroup}},
 		{"several members added", members("a"), members("c", "a", "b"), []string{"iam AddGroupMembers updated " + aboutGroup}},
+		{"one member added, listed twice", members("a"), members("a", "b", "b"), []string{"iam AddGroupMember updated " + aboutGroup}},
 		{"one member removed", members("a", "b"), members("b"), []string{"iam RemoveGroupMember updated " + aboutGroup}},
 		{"several members removed", members("a", "b"), members(), []string{"iam SetGroupMembers updated " + aboutGroup}},
 		{"one member for another", members("a", "b"), members("a", "c"), []string{"iam SetGroupMembers updated " + aboutGroup}},
