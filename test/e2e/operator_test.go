@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	"k8s.io/client-go/rest"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/iam-operator/iam-operator/controllers"
+	"github.com/iam-operator/iam-operator/internal/store"
+)
+
+const (
+	errorsOnly = zapcore.DPanicLevel
+	// patience is how long a test waits for what should take a moment.
+	patience = 60 * time.Second
+	apiURL   = "https://iam.example:8443"
+)
+
+// operator is an iam-operator in this process.
+type operator struct {
+	// Database is the path of its store; Store is the store, open while it runs.
+	Database string
+	Store    store.Store
+	// Clock is what it takes for the time.
+	Clock *clocktesting.FakePassiveClock
+	// Logs is all that it has logged, at the most talkative level.
+	Logs *logBuffer
+
+	stop func() error
+}
+
+// startOperator starts an operator with an empty store, and stops it when the test ends.
+func startOperator(t *testing.T) *operator {
+	t.Helper()
+	o := &operator{
+		Database: filepath.Join(t.TempDir(), "iam.db"),
+		Clock:    clocktesting.NewFakePassiveClock(time.Now()),
+		Logs:     &logBuffer{},
+	}
+	o.start(t)
+	t.Cleanup(func() { o.halt(t) })
+	return o
+}
+
+// start runs the operator on its database until halt.
+func (o *operator) start(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	mgr, err := newManager(operatorConfig, o.Logs)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	database, err := controllers.OpenDatabase(ctx, o.Database)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	err = controllers.Setup(ctx, mgr, controllers.Options{
+		Store: database, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader,
+	})
+	if err != nil {
+		cancel()
+		t.Fatal(errors.Join(err, database.Close()))
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	o.Store = database
+	o.stop = func() error {
+		cancel()
+		return errors.Join(<-ended, database.Close())
+	}
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		t.Fatal("the operator's cache did not fill")
+	}
+}
+
+func newManager(as *rest.Config, logs *logBuffer) (ctrl.Manager, error) {
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	as = rest.CopyConfig(as)
+	as.QPS = -1
+	return ctrl.NewManager(as, ctrl.Options{
+		Scheme:  scheme,
+		Cache:   controllers.CacheOptions(),
+		Logger:  zap.New(zap.WriteTo(logs), zap.Level(zapcore.Level(-5)), zap.UseDevMode(true)),
+		Metrics: server.Options{BindAddress: "0"},
+		// The names of controllers are unique in a process, and a test may start several operators after another.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+}
+
+// halt stops the operator. Its store is closed then; its database stays.
+func (o *operator) halt(t *testing.T) {
+	t.Helper()
+	if o.stop == nil {
+		return
+	}
+	if err := o.stop(); err != nil {
+		t.Errorf("the operator did not end well: %v", err)
+	}
+	o.stop = nil
+}
+
+// logBuffer keeps what is written to it.
+type logBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write appends to the buffer.
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(p)
+}
+
+// String gives all that was written.
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}
+
+func joinErrors(errs ...error) error { return errors.Join(errs...) }
