@@ -172,7 +172,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closed)
 		<-s.turn // never given back: nobody writes any more
-		s.notify()
+		s.notify(true)
 		s.closeErr = s.release()
 	})
 	return s.closeErr
@@ -210,12 +210,12 @@ func (s *Store) Changed() <-chan struct{} {
 	return s.changed
 }
 
-func (s *Store) notify() {
+// notify wakes those who wait. The last time, the channel stays as it is: closed.
+func (s *Store) notify(last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.changed)
-	s.changed = make(chan struct{})
-	if s.isClosed() {
-		close(s.changed)
+	if !last {
+		s.changed = make(chan struct{})
 	}
 }

@@ -49,7 +49,7 @@ func (s *Store) write(ctx context.Context, fn func(store.Tx) error) (store.Revis
 		return store.Revision{}, s.explain(err)
 	}
 	if t.wrote() {
-		s.notify()
+		s.notify(false)
 	}
 	return s.revision(t.last), nil
 }

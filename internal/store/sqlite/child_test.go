@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
+	"github.com/iam-operator/iam-operator/internal/store/sqlite"
+)
+
+// A child is this very test binary, started with a role and the path of a store.
+const (
+	childRole = "IAM_STORE_TEST_ROLE"
+	childPath = "IAM_STORE_TEST_PATH"
+	holdRole  = "hold"  // opens the store and keeps it until it is killed
+	writeRole = "write" // writes until it is killed, and tells each revision once it is committed
+)
+
+func beChild(role, path string) int {
+	ctx := context.Background()
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: path})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if role == holdRole {
+		fmt.Println("open")
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent, at the latest
+		return 0
+	}
+	for i := 0; ; i++ {
+		revision, err := s.Write(ctx, func(tx store.Tx) error { return writeSome(ctx, tx, i) })
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Println(revision)
+	}
+}
+
+// writeSome puts two Projects and, from the second time on, deletes one of the time
+// before. The event names the number of the time.
+func writeSome(ctx context.Context, tx store.Tx, i int) error {
+	id := func(i int, which string) string { return fmt.Sprintf("%d%s", i, which) }
+	for _, which := range []string{"a", "b"} {
+		head := iam.Head{ID: id(i, which), OrganizationID: "o", Object: iam.Object{Kind: iam.KindProject, Name: id(i, which)}}
+		if _, err := tx.Put(ctx, &iam.Project{Head: head, Name: strings.Repeat("name ", 200)}); err != nil {
+			return err
+		}
+	}
+	if i > 0 {
+		if _, err := tx.Delete(ctx, iam.KindProject, id(i-1, "a")); err != nil {
+			return err
+		}
+	}
+	return tx.Append(ctx, iam.Event{ID: strconv.Itoa(i), Resources: []iam.EventResource{{ID: id(i, "a")}}})
+}
+
+// startChild starts a child, whose lines are read from the scanner. It is killed when the
+// test ends, at the latest.
+func startChild(t *testing.T, role, path string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), childRole+"="+role, childPath+"="+path)
+	child.Stderr = os.Stderr
+	if _, err := child.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return child, bufio.NewScanner(out)
+}
+
+// kill kills a child as `kill -9` does.
+func kill(t *testing.T, child *exec.Cmd) {
+	t.Helper()
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKilledWriter kills a process in the middle of its writes, several times over, and
+// looks for every revision that it told of.
+func TestKilledWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "iam.db")
+	for round := range 4 {
+		child, lines := startChild(t, writeRole, path+strconv.Itoa(round))
+		var told store.Revision
+		for count := 0; lines.Scan(); count++ {
+			revision, err := store.ParseRevision(lines.Text())
+			if err != nil {
+				t.Fatalf("the child says: %s", lines.Text())
+			}
+			if told = revision; count == 5+17*round {
+				kill(t, child) // what it tells from now on, until it is dead, is read still
+			}
+		}
+		if err := child.Wait(); err == nil {
+			t.Fatal("the child ended by itself")
+		}
+		checkSurvivor(t, path+strconv.Itoa(round), told)
+	}
+}
+
+func checkSurvivor(t *testing.T, path string, told store.Revision) {
+	t.Helper()
+	ctx := t.Context()
+	s := mustOpen(t, sqlite.Options{Path: path})
+	entities, last, err := s.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Incarnation != told.Incarnation || last.N < told.N {
+		t.Errorf("the child told of %s, and the store is at %s", told, last)
+	}
+	fold := map[string]bool{}
+	for after := (store.Revision{Incarnation: last.Incarnation}); after != last; {
+		changes, err := s.Changes(ctx, after, 100)
+		if err != nil || len(changes) == 0 {
+			t.Fatalf("after %s there are %d changes (%v), and the store is at %s", after, len(changes), err, last)
+		}
+		for _, change := range changes {
+			if change.Revision.N != after.N+1 {
+				t.Fatalf("after %s comes %s", after, change.Revision)
+			}
+			after = change.Revision
+			if fold[change.ID] = change.Operation == store.OperationPut; !fold[change.ID] {
+				delete(fold, change.ID)
+			}
+		}
+	}
+	for _, entity := range entities {
+		if !fold[entity.GetHead().ID] {
+			t.Errorf("%s is there, though no change says so", entity.GetHead().ID)
+		}
+		delete(fold, entity.GetHead().ID)
+	}
+	if len(fold) > 0 {
+		t.Errorf("%v are missing, though changes say so", fold)
+	}
+	// Each time made one event and three changes, the first time two.
+	events, err := s.Events(ctx, store.EventQuery{Limit: 1})
+	if err != nil || len(events) != 1 || last.N != 3*events[0].Sequence-1 {
+		t.Errorf("the last event is %+v (%v), and the store is at %s", events, err, last)
+	}
+}
+
+// TestSecondProcess refuses the file to a second process, names the first, and lets the
+// next one in as soon as the first is dead.
+func TestSecondProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "iam.db")
+	child, lines := startChild(t, holdRole, path)
+	if !lines.Scan() || lines.Text() != "open" {
+		t.Fatalf("the child says %q", lines.Text())
+	}
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err == nil {
+		t.Fatal("two processes opened the store", s.Close())
+	}
+	for _, want := range []string{path, fmt.Sprintf("process %d", child.Process.Pid), "stop that one"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error %q does not say %q", err, want)
+		}
+	}
+	kill(t, child)
+	var exit *exec.ExitError
+	if err := child.Wait(); !errors.As(err, &exit) {
+		t.Errorf("the child ended with %v", err)
+	}
+	mustOpen(t, sqlite.Options{Path: path})
+}
