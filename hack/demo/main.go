@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command demo shows the operator at work: a control plane on this machine's loopback,
+// the operator as its shipped ServiceAccount with its shipped RBAC, the quickstart applied
+// with kubectl, and what came of it. It stays until Ctrl-C; with --once it ends by itself,
+// with exit code 0 only if everything became Ready.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/iam-operator/iam-operator/hack/localcluster"
+)
+
+const (
+	operatorNamespace = "iam-operator-system"
+	operatorAccount   = "iam-operator"
+)
+
+func main() {
+	once := flag.Bool("once", false, "end when everything was shown")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *once); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// run leaves no process and no file behind, however it ends.
+func run(ctx context.Context, once bool) (err error) {
+	dir, err := os.MkdirTemp("", "iam-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	say("Starting a control plane on 127.0.0.1")
+	cluster, err := localcluster.Start(ctx, localcluster.Options{ControllerManager: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	d := &demo{dir: dir, cluster: cluster, kubeconfig: filepath.Join(dir, "kubeconfig")}
+	if err := cluster.WriteKubeconfig(d.kubeconfig); err != nil {
+		return err
+	}
+	if err := d.install(ctx); err != nil {
+		return err
+	}
+	operator, err := d.startOperator(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, operator.stop()) }()
+	if err := d.applyQuickstart(ctx); err != nil {
+		return errors.Join(err, operator.explain())
+	}
+	if err := d.show(ctx); err != nil {
+		return err
+	}
+	if once {
+		return operator.alive()
+	}
+	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n\nThe operator's log: %s", d.kubeconfig, operator.log)
+	select {
+	case <-ctx.Done():
+	case <-operator.ended:
+		return operator.alive()
+	}
+	return nil
+}
+
+func say(format string, args ...any) { fmt.Printf("\n==> "+format+"\n", args...) }

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/iam-operator/iam-operator/hack/localcluster"
+	"github.com/iam-operator/iam-operator/internal/store"
+	"github.com/iam-operator/iam-operator/internal/store/sqlite"
+)
+
+const quickstart = "config/samples/quickstart"
+
+// demo is a running demonstration.
+type demo struct {
+	dir, kubeconfig string
+	cluster         *localcluster.Cluster
+}
+
+func (d *demo) database() string { return filepath.Join(d.dir, "iam.db") }
+
+func (d *demo) install(ctx context.Context) error {
+	say("kubectl apply --server-side -k config/default")
+	if err := d.kubectl(ctx, "apply", "--server-side", "-k", "config/default"); err != nil {
+		return err
+	}
+	return d.kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+}
+
+func (d *demo) applyQuickstart(ctx context.Context) error {
+	say("kubectl apply -k %s", quickstart)
+	if err := d.kubectl(ctx, "apply", "-k", quickstart); err != nil {
+		return err
+	}
+	say("kubectl wait --for=condition=Ready")
+	for _, namespace := range []string{"acme", "shop"} {
+		if err := d.kubectl(ctx, "wait", "--for=condition=Ready", "iam", "--all", "-n", namespace, "--timeout=60s"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show shows what happened, as a person would look.
+func (d *demo) show(ctx context.Context) error {
+	for _, args := range [][]string{
+		{"get", "organizations,projects,members,groups,applications,apikeys,policies,sshkeys", "-A"},
+		{"describe", "policy.iam-operator.dev", "deployers", "-n", "acme"},
+		{"get", "configmap", "web-authorized-keys", "-n", "acme", "-o", "jsonpath={.data.authorized_keys}"},
+	} {
+		say("kubectl %s", strings.Join(args, " "))
+		if err := d.kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
+	if err := d.showSecret(ctx); err != nil {
+		return err
+	}
+	return d.showAudit(ctx)
+}
+
+// showSecret shows the environment that `envFrom` would give to a container.
+func (d *demo) showSecret(ctx context.Context) error {
+	say("Secret deployer-credentials, as environment (secret keys are not shown here)")
+	out, err := exec.CommandContext(ctx, d.cluster.Kubectl(), "--kubeconfig", d.kubeconfig, //nolint:gosec // our own kubectl
+		"get", "secret", "deployer-credentials", "-n", "acme", "-o", "jsonpath={.data}").Output()
+	if err != nil {
+		return fmt.Errorf("read the Secret: %w", err)
+	}
+	var data map[string]string
+	if err := json.Unmarshal(out, &data); err != nil {
+		return fmt.Errorf("read the Secret's data: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		value, err := base64.StdEncoding.DecodeString(data[name])
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		shown := string(value)
+		if strings.Contains(name, "SECRET") {
+			shown = fmt.Sprintf("(%d characters)", len(value))
+		}
+		fmt.Printf("%s=%s\n", name, shown)
+	}
+	return nil
+}
+
+// showAudit shows the audit log, the oldest event first.
+func (d *demo) showAudit(ctx context.Context) error {
+	say("The audit log (the built-in permission sets apart)")
+	log, err := sqlite.OpenView(ctx, d.database())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	events, err := log.Events(ctx, store.EventQuery{Limit: store.MaxPageSize})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(events)
+	out := bufio.NewWriter(os.Stdout)
+	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "WHEN\tWHO\tMETHOD\tRESOURCE\tNAME\tRESULT")
+	for _, event := range events {
+		if event.Organization.ID == "" {
+			continue
+		}
+		resource := event.Resources[0]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", event.RecordedAt.Format("15:04:05.000"), event.Principal.Name, event.Method, resource.Type, resource.Name, event.StatusCode)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func (d *demo) kubectl(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...) //nolint:gosec // our own kubectl
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
+	}
+	fmt.Println()
+	return nil
+}
