@@ -27,10 +27,10 @@ type Bearer struct {
 }
 
 // Rotation replaces a key by a new one at regular times.
-// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || duration(self.overlap) < duration(self.every)",message="overlap must be shorter than every"
+// +kubebuilder:validation:XValidation:rule=`!has(self.overlap) || !(self.every + ' ' + self.overlap).matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4} ([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self.overlap) < duration(self.every)`,message="overlap must be shorter than every"
 type Rotation struct {
 	// every is the time from one key to the next; between 1m and 87600h.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('87600h')",message="every must be between 1m and 87600h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('1m') && duration(self) <= duration('87600h'))`,message="every must be between 1m and 87600h"
 	// +required
 	Every Duration `json:"every"`
 	// overlap is how long the old key still works beside the new one; shorter than every. Absent: not at all.
@@ -43,11 +43,13 @@ type SecretTemplate struct {
 	// labels of the Secret, beside the operator's own.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('iam-operator.dev/'))",message="labels under iam-operator.dev/ are the operator's own"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue() && size(self[k]) <= 63)",message="a label's key must be a name, such as team or acme.example/team, and its value may have at most 63 characters"
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 	// annotations of the Secret, beside the operator's own.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('iam-operator.dev/'))",message="annotations under iam-operator.dev/ are the operator's own"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k.lowerAscii()).hasValue() && size(self[k]) <= 4096)",message="an annotation's key must be a name, such as contact or acme.example/contact, and its value may have at most 4096 characters"
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
@@ -76,7 +78,7 @@ type APIKeySpec struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 	// expiresIn is how long the key works, from the creation of this object; between 1m and 87600h.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('87600h')",message="expiresIn must be between 1m and 87600h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('1m') && duration(self) <= duration('87600h'))`,message="expiresIn must be between 1m and 87600h"
 	// +optional
 	ExpiresIn Duration `json:"expiresIn,omitempty"`
 	// rotation replaces the key by a new one at regular times. Each key expires at its
@@ -86,7 +88,7 @@ type APIKeySpec struct {
 	// secretName is the Secret that holds the key; metadata.name when absent. It cannot change.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=244
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="must be the name of an object: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	// +optional
 	SecretName string `json:"secretName,omitempty"`
 	// secretTemplate adds labels and annotations to the Secret.

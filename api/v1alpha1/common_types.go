@@ -85,31 +85,31 @@ const DefaultProjectName = "default"
 // ObjectName is the metadata.name of an object.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=253
-// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="must be the name of an object: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 type ObjectName string
 
 // NamespaceName is the name of a namespace.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')`,message="must be the name of a namespace: lower case letters, digits and -, beginning and ending with a letter or digit"
 type NamespaceName string
 
 // DisplayName is a name for people: words of letters, digits and _ ( ) . - , separated by single or several spaces.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:Pattern=`^[\w().\-]+( +[\w().\-]+)*$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[\w().\-]+( +[\w().\-]+)*$')`,message="must be words of letters, digits and _ ( ) . -, with spaces only between them"
 type DisplayName string
 
 // Tag is a label for people and for filters of the IAM API.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=70
-// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9._\-/=+@ ]+$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-zA-Z0-9._\-/=+@ ]+$')`,message="may hold letters, digits, spaces and . _ - / = + @ only"
 type Tag string
 
 // Email is an e-mail address.
 // +kubebuilder:validation:MinLength=3
 // +kubebuilder:validation:MaxLength=254
-// +kubebuilder:validation:Pattern=`^[^@\s]+@[^@\s]+$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^@\s]+@[^@\s]+$')`,message="must be an e-mail address, such as maya@acme.example"
 type Email string
 
 // UserName is the name by which the Kubernetes API server knows a user.
@@ -121,7 +121,7 @@ type UserName string
 // pairs of a number and a unit of h, m, s, ms, such as 72h or 1h30m. It is kept as written.
 // +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(h|m|s|ms)){1,4}$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$')`,message="must be a duration such as 72h or 1h30m: up to four whole numbers, each with its unit h, m, s or ms"
 type Duration string
 
 // Parse gives the duration's value; an error if it has not the form above.

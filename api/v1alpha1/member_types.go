@@ -44,7 +44,7 @@ type MemberSpec struct {
 	// scaleway, and not the owner's e-mail.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=150
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9@._-]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-zA-Z0-9@._-]+$')`,message="may hold letters, digits and @ . _ - only"
 	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['owner', 'root', 'scaleway'])",message="owner, root and scaleway are reserved usernames"
 	// +optional
 	Username string `json:"username,omitempty"`
@@ -62,12 +62,12 @@ type MemberSpec struct {
 	// +optional
 	LastName string `json:"lastName,omitempty"`
 	// phoneNumber in E.164 form, such as +33612345678.
-	// +kubebuilder:validation:Pattern=`^\+[1-9][0-9]{1,14}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^\+[1-9][0-9]{1,14}$')`,message="must be a phone number in international form, such as +33612345678"
 	// +kubebuilder:validation:MaxLength=16
 	// +optional
 	PhoneNumber string `json:"phoneNumber,omitempty"`
 	// locale of the Member, such as en_US (when absent) or fr_FR.
-	// +kubebuilder:validation:Pattern=`^[a-z]{2,3}_[A-Z]{2}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z]{2,3}_[A-Z]{2}$')`,message="must be a language and a country, such as en_US"
 	// +kubebuilder:validation:MaxLength=6
 	// +optional
 	Locale string `json:"locale,omitempty"`
@@ -120,7 +120,7 @@ type SecretKeyRef struct {
 	// key in the Secret's data.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="may hold letters, digits and - . _ only"
 	// +required
 	Key string `json:"key"`
 }

@@ -14,7 +14,7 @@ type OrganizationSpec struct {
 	// unique among all Organizations of the cluster and cannot change once set.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]+$')`,message="may hold lower case letters and digits only"
 	// +optional
 	Alias string `json:"alias,omitempty"`
 	// owner is the one person who may do everything in the Organization, without any policy.
@@ -67,7 +67,7 @@ type DefaultProject struct {
 	// displayName of the default Project; `default` when absent.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9\._\- ]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-zA-Z0-9\._\- ]+$')`,message="may hold letters, digits, spaces and . _ - only"
 	// +optional
 	DisplayName string `json:"displayName,omitempty"`
 	// description says in a sentence what the default Project is for.
@@ -151,7 +151,7 @@ type Security struct {
 	PasswordPolicy *PasswordPolicy `json:"passwordPolicy,omitempty"`
 	// gracePeriod is the time to renew a password or to set a second factor, before the
 	// Member is locked; between 1h and 8760h. Absent: 72h.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('8760h')",message="gracePeriod must be between 1h and 8760h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('1h') && duration(self) <= duration('8760h'))`,message="gracePeriod must be between 1h and 8760h"
 	// +optional
 	GracePeriod Duration `json:"gracePeriod,omitempty"`
 	// loginAttemptsBeforeLock is the number of failed log-ins after which a Member is locked. Absent: 10.
@@ -160,12 +160,12 @@ type Security struct {
 	// +optional
 	LoginAttemptsBeforeLock *int32 `json:"loginAttemptsBeforeLock,omitempty"`
 	// maxLoginSession is the longest a log-in lasts; between 5m and 8760h. Absent: 720h.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m') && duration(self) <= duration('8760h')",message="maxLoginSession must be between 5m and 8760h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('5m') && duration(self) <= duration('8760h'))`,message="maxLoginSession must be between 5m and 8760h"
 	// +optional
 	MaxLoginSession Duration `json:"maxLoginSession,omitempty"`
 	// maxAPIKeyLifetime is the longest lifetime of a new API key, which then needs an
 	// expiry; between 1h and 87600h. Absent: no maximum.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('87600h')",message="maxAPIKeyLifetime must be between 1h and 87600h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('1h') && duration(self) <= duration('87600h'))`,message="maxAPIKeyLifetime must be between 1h and 87600h"
 	// +optional
 	MaxAPIKeyLifetime Duration `json:"maxAPIKeyLifetime,omitempty"`
 }
@@ -214,7 +214,7 @@ type Quotas struct {
 // AuditLog says how the audit log is kept.
 type AuditLog struct {
 	// retention is how long audit events are kept; between 24h and 87600h. Absent: 720h.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('24h') && duration(self) <= duration('87600h')",message="retention must be between 24h and 87600h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('24h') && duration(self) <= duration('87600h'))`,message="retention must be between 24h and 87600h"
 	// +optional
 	Retention Duration `json:"retention,omitempty"`
 }

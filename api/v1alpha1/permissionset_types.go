@@ -19,7 +19,7 @@ const (
 // Permission is service:resource:action, each in lower case letters, digits and _, or * for the whole segment.
 // +kubebuilder:validation:MinLength=5
 // +kubebuilder:validation:MaxLength=128
-// +kubebuilder:validation:Pattern=`^(\*|[a-z0-9_]+):(\*|[a-z0-9_]+):(\*|[a-z0-9_]+)$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(\*|[a-z0-9_]+):(\*|[a-z0-9_]+):(\*|[a-z0-9_]+)$')`,message="must be service:resource:action, each of lower case letters, digits and _, or * for all"
 type Permission string
 
 // PermissionSetSpec declares a PermissionSet.

@@ -43,7 +43,7 @@ const (
 // PermissionSetName is the spec.name of a PermissionSet.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]*$`
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z][A-Za-z0-9]*$')`,message="must be letters and digits, beginning with a letter"
 type PermissionSetName string
 
 // PolicyRule grants permission sets on a scope, under a condition.
@@ -94,7 +94,7 @@ type PolicySpec struct {
 	// principal that the policy grants to. Absent: nobody.
 	// +optional
 	Principal *Principal `json:"principal,omitempty"`
-	// rules, in the order in which they are shown. Any of them may allow; none denies.
+	// rules in the order in which they are shown. Any of them may allow; none denies.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	// +optional

@@ -13,7 +13,7 @@ type ProjectSpec struct {
 	// displayName is the name for people and of the IAM API; metadata.name when absent.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9\._\- ]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-zA-Z0-9\._\- ]+$')`,message="may hold letters, digits, spaces and . _ - only"
 	// +optional
 	DisplayName string `json:"displayName,omitempty"`
 	// description says in a sentence what this is for.
