@@ -200,7 +200,7 @@ type APIKey struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status APIKeyStatus `json:"status,omitempty"`
+	Status APIKeyStatus `json:"status,omitzero"`
 }
 
 // APIKeyList is a list of APIKeys.

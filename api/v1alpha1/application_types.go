@@ -83,7 +83,7 @@ type Application struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status ApplicationStatus `json:"status,omitempty"`
+	Status ApplicationStatus `json:"status,omitzero"`
 }
 
 // ApplicationList is a list of Applications.

@@ -103,7 +103,7 @@ type Group struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status GroupStatus `json:"status,omitempty"`
+	Status GroupStatus `json:"status,omitzero"`
 }
 
 // GroupList is a list of Groups.

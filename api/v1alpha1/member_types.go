@@ -262,7 +262,7 @@ type Member struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status MemberStatus `json:"status,omitempty"`
+	Status MemberStatus `json:"status,omitzero"`
 }
 
 // MemberList is a list of Members.

@@ -261,7 +261,7 @@ type Organization struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status OrganizationStatus `json:"status,omitempty"`
+	Status OrganizationStatus `json:"status,omitzero"`
 }
 
 // OrganizationList is a list of Organizations.

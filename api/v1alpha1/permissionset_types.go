@@ -92,7 +92,7 @@ type PermissionSet struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status PermissionSetStatus `json:"status,omitempty"`
+	Status PermissionSetStatus `json:"status,omitzero"`
 }
 
 // PermissionSetList is a list of PermissionSets.

@@ -150,7 +150,7 @@ type Policy struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status PolicyStatus `json:"status,omitempty"`
+	Status PolicyStatus `json:"status,omitzero"`
 }
 
 // PolicyList is a list of Policies.

@@ -61,7 +61,7 @@ type Project struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status ProjectStatus `json:"status,omitempty"`
+	Status ProjectStatus `json:"status,omitzero"`
 }
 
 // ProjectList is a list of Projects.

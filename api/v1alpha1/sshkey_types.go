@@ -72,7 +72,7 @@ type SSHKey struct {
 	// status is what the operator found and did.
 	// +kubebuilder:default={observedGeneration:-1}
 	// +optional
-	Status SSHKeyStatus `json:"status,omitempty"`
+	Status SSHKeyStatus `json:"status,omitzero"`
 }
 
 // SSHKeyList is a list of SSHKeys.
