@@ -36,23 +36,13 @@ func (r reader) List(ctx context.Context, query store.Query) (store.Page, error)
 	if err := check(query); err != nil {
 		return store.Page{}, err
 	}
-	where, args := conditions(query)
-	if query.Cursor != "" {
-		after, err := parseCursor(query)
-		if err != nil {
-			return store.Page{}, err
-		}
-		condition, position := after.condition(query.Order)
-		where, args = append(where, condition), append(args, position...)
-	}
-	text := "SELECT id, created_at, label, updated_at, body FROM entities AS e WHERE " +
-		strings.Join(where, " AND ") + " ORDER BY " + sorting(query.Order)
-	if query.Limit > 0 {
-		text, args = text+" LIMIT ?", append(args, query.Limit+1) // one more tells whether there is a next page
+	text, args, err := listText(query)
+	if err != nil {
+		return store.Page{}, err
 	}
 	var page store.Page
 	var last cursor
-	err := r.q.query(ctx, text, args, func(rows *sql.Rows) error {
+	err = r.q.query(ctx, text, args, func(rows *sql.Rows) error {
 		if query.Limit > 0 && len(page.Rows) == query.Limit {
 			page.Next = last.encode(query)
 			return nil
@@ -70,6 +60,26 @@ func (r reader) List(ctx context.Context, query store.Query) (store.Page, error)
 		return store.Page{}, fmt.Errorf("list %s: %w", query.Kind, err)
 	}
 	return page, nil
+}
+
+// listText gives a list as SQL. It asks for one more than the limit, which tells whether
+// there is a next page.
+func listText(query store.Query) (string, []any, error) {
+	where, args := conditions(query)
+	if query.Cursor != "" {
+		after, err := parseCursor(query)
+		if err != nil {
+			return "", nil, err
+		}
+		condition, position := after.condition(query.Order)
+		where, args = append(where, condition), append(args, position...)
+	}
+	text := "SELECT id, created_at, label, updated_at, body FROM entities AS e WHERE " +
+		strings.Join(where, " AND ") + " ORDER BY " + sorting(query)
+	if query.Limit > 0 {
+		text, args = text+" LIMIT ?", append(args, query.Limit+1)
+	}
+	return text, args, nil
 }
 
 // Count gives the number of entities that a query selects, its limit and cursor apart.
@@ -105,7 +115,9 @@ func conditions(query store.Query) (where []string, args []any) {
 		where, args = append(where, condition), append(args, values...)
 	}
 	add("e.kind = ?", string(query.Kind))
-	if query.OrganizationID != "" {
+	if query.OrganizationID != "" && isSelective(query) {
+		add("+e.organization_id = ?", query.OrganizationID) // the sign takes the index away
+	} else if query.OrganizationID != "" {
 		add("e.organization_id = ?", query.OrganizationID)
 	}
 	if len(query.IDs) > 0 {
@@ -135,8 +147,19 @@ func conditions(query store.Query) (where []string, args []any) {
 	return where, args
 }
 
-func sorting(order store.Order) string {
-	switch order {
+// isSelective says whether a filter leaves few entities. SQLite knows no numbers, and
+// would rather go through an Organization's whole kind in the right order than find those
+// few and sort them.
+func isSelective(query store.Query) bool {
+	return len(query.IDs) > 0 || query.Object != nil || query.UniqueName != "" || query.RefersTo != nil
+}
+
+func sorting(query store.Query) string {
+	if query.Label != "" && query.Order <= store.OrderCreatedDesc {
+		// Few have one label: with the signs, they are found by it, and sorted then.
+		return []string{"+e.created_at, +e.id", "+e.created_at DESC, +e.id DESC"}[query.Order]
+	}
+	switch query.Order {
 	case store.OrderCreatedDesc:
 		return "e.created_at DESC, e.id DESC"
 	case store.OrderLabelAsc:

@@ -20,20 +20,16 @@ import (
 const applicationID = 0x69616d31
 
 //go:embed migrations/*.sql
-var migrations embed.FS
+var migrationFiles embed.FS
 
 // migrate brings the file to this program's schema, and learns who the store is.
 func (s *Store) migrate(ctx context.Context) error {
 	if err := s.checkOurs(ctx); err != nil {
 		return err
 	}
-	files, err := fs.Sub(migrations, "migrations")
+	provider, err := s.migrations()
 	if err != nil {
-		return fmt.Errorf("find the migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writers, files)
-	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
+		return err
 	}
 	current, target, err := provider.GetVersions(ctx)
 	if err != nil {
@@ -47,6 +43,18 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("migrate the SQLite file %s from schema %d to %d: %w", s.path, current, target, err)
 	}
 	return s.identify(ctx)
+}
+
+func (s *Store) migrations() (*goose.Provider, error) {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("find the migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writers, files)
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	return provider, nil
 }
 
 // identify draws the incarnation of a new store, and reads that of an old one.
