@@ -176,7 +176,7 @@ func policy(o *v1alpha1.Organization, namespace, name string, principal *v1alpha
 func sshKey(o *v1alpha1.Organization, namespace, name, project string) *v1alpha1.SSHKey {
 	return &v1alpha1.SSHKey{ObjectMeta: objectMeta(namespace, name), Spec: v1alpha1.SSHKeySpec{
 		OrganizationRef: of(o, namespace), ProjectRef: v1alpha1.ProjectRef{Name: v1alpha1.ObjectName(project)},
-		PublicKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1aWx0LWZvci10ZXN0cy1ub2JvZHktaGFzLWl0IQ== somebody@somewhere",
+		PublicKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1aWx0LWZvci10ZXN0cywgbm9ib2R5IGhhcyB0aGlz somebody@somewhere",
 	}}
 }
 
