@@ -95,7 +95,9 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 		return ctrl.Result{}, err
 	}
 	status := obj.GetObjectStatus()
-	status.ID = declared.ID(obj)
+	if declared.HasID(obj) {
+		status.ID = declared.ID(obj)
+	}
 	result, err := r.kind.sync(ctx, obj)
 	if settled(err) {
 		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, causeOf(before)); writeErr != nil {

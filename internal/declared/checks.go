@@ -32,10 +32,10 @@ var (
 // validateObject checks what all kinds have in common. An id that is not one is refused while it could still count:
 // ignored, the object would get another id for good.
 func validateObject(obj Object) field.ErrorList {
-	written, found := obj.GetAnnotations()[v1alpha1.IDAnnotation]
-	if !found || obj.GetObjectStatus().ID != "" || isID(written) {
+	if HasID(obj) {
 		return nil
 	}
+	written := obj.GetAnnotations()[v1alpha1.IDAnnotation]
 	return field.ErrorList{field.Invalid(field.NewPath("metadata", "annotations").Key(v1alpha1.IDAnnotation), written,
 		"the id to restore is a UUID in lower case, such as 11111111-2222-4333-8444-555555555555; remove the annotation for a new id")}
 }

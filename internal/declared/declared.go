@@ -48,6 +48,13 @@ func ID(obj Object) string {
 	return string(obj.GetUID())
 }
 
+// HasID says whether it is settled which id the object has. It is not while annotation iam-operator.dev/id still counts
+// and holds none: the validators refuse that, and to record any other id would be to ignore it for good.
+func HasID(obj Object) bool {
+	written, found := obj.GetAnnotations()[v1alpha1.IDAnnotation]
+	return !found || obj.GetObjectStatus().ID != "" || isID(written)
+}
+
 func isID(s string) bool { return uuidForm.MatchString(s) && s != nilUUID }
 
 // Head is what every entity made from the object begins with.
