@@ -165,11 +165,21 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 // buildInto builds all binaries beside dir and then gives them their place in one step. The caller holds the
-// lock and found dir incomplete: what lies in the building folder was left by a build that was cut off, and dir
+// lock and found dir incomplete: what lies in other building folders was left by builds that were cut off, and dir
 // is absent, or somebody has removed a part of it.
 func buildInto(ctx context.Context, dir string, v versions) (err error) {
-	building := dir + ".building"
-	if err := errors.Join(os.RemoveAll(building), os.MkdirAll(building, 0o755)); err != nil {
+	stale, err := filepath.Glob(dir + ".building-*")
+	if err != nil {
+		return fmt.Errorf("the remains of earlier builds cannot be looked for: %w", err)
+	}
+	for _, s := range stale {
+		if err := os.RemoveAll(s); err != nil {
+			return fmt.Errorf("the remains of an earlier build cannot be removed: %w", err)
+		}
+	}
+	// The name is new each time, since the go command of a build that was killed may live on and still write to its own.
+	building, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".building-")
+	if err != nil {
 		return fmt.Errorf("the folder to build in cannot be made: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
@@ -187,7 +197,7 @@ func buildInto(ctx context.Context, dir string, v versions) (err error) {
 	if err := saysVersion(ctx, filepath.Join(building, "kube-apiserver"), v); err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(dir), os.Rename(building, dir)); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.Chmod(building, 0o755), os.Rename(building, dir)); err != nil {
 		return fmt.Errorf("the finished binaries cannot be put into their place: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "Done in %.0f s.\n", time.Since(start).Seconds())
@@ -203,10 +213,11 @@ func build(ctx context.Context, pkg, out string, v versions) error {
 	// An interrupt, rather than a kill, lets go remove its work folder.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Run(); err != nil {
-		return errors.Join(err, ctx.Err())
+	err := cmd.Run()
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", ctx.Err())
 	}
-	return nil
+	return err
 }
 
 // ldflags strips the binaries and sets what Kubernetes's own build sets (hack/lib/version.sh), without

@@ -33,7 +33,7 @@ const (
 	// startTimeout is generous because tests of several packages may start their clusters at once on two cores.
 	startTimeout = 90 * time.Second
 	// stopTimeout is how long a child may take to end by itself; its data is thrown away, so that a kill does no harm.
-	stopTimeout = 10 * time.Second
+	stopTimeout = 5 * time.Second
 	pollEvery   = 50 * time.Millisecond
 )
 
@@ -160,8 +160,8 @@ func (c *Cluster) waitForManager(ctx context.Context, client kubernetes.Interfac
 }
 
 // Stop ends every process of the cluster, waits until each is gone, and removes the cluster's temporary folder.
-// Further calls do nothing and return what the first returned. Clients should be closed before: kube-apiserver waits
-// for open requests, until it is killed after 10 seconds.
+// Further calls do nothing and return what the first returned. Managers and watches should be ended before:
+// kube-apiserver waits for an open watch, until it is killed after five seconds.
 func (c *Cluster) Stop() error {
 	c.stopOnce.Do(func() {
 		var errs []error

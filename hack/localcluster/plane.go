@@ -73,7 +73,11 @@ func (c *Cluster) tryPlane(o Options) error {
 	etcd.Out, etcd.Err = etcdLog, etcdLog
 	apiserver.Out, apiserver.Err = apiserverLog, apiserverLog
 	if err := c.plane.Start(); err != nil {
-		return fmt.Errorf("%w\netcd: %s\nkube-apiserver: %s", err, tail(etcdLog.Name()), tail(apiserverLog.Name()))
+		log := apiserverLog
+		if strings.Contains(err.Error(), "process etcd") { // as envtest names the one that failed
+			log = etcdLog
+		}
+		return fmt.Errorf("%w\n%s", err, tail(log.Name()))
 	}
 	return nil
 }
@@ -106,7 +110,9 @@ func (c *Cluster) newPlane(o Options) (*envtest.ControlPlane, error) {
 
 // configure adds to envtest's flags for kube-apiserver.
 func (c *Cluster) configure(apiserver *envtest.APIServer, o Options) error {
-	flags := apiserver.Configure()
+	// Without these kube-apiserver looks for the default route, does not start on a machine that is offline, and elsewhere
+	// publishes as endpoint of the service "kubernetes" an address on which it does not listen.
+	flags := apiserver.Configure().Set("advertise-address", "127.0.0.1").Set("endpoint-reconciler-type", "none")
 	if o.AuditLog != "" {
 		policy := filepath.Join(c.dir, "audit-policy.yaml")
 		if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
