@@ -108,9 +108,12 @@ arrows: ## Check only who imports whom (docs/architecture.md); part of lint
 	@lint=$$($(TOOL) golangci-lint); $$lint run --enable-only depguard ./...
 
 .PHONY: format
-format: ## Format the Go code of every module as lint wants it
+format: ## Format the Go code of every module, and mend what lint can mend by itself
 	@lint=$$($(TOOL) golangci-lint); \
-	for module in $(MODULES); do (cd $$module && $$lint fmt --config $(CURDIR)/.golangci.yml ./...); done
+	for module in $(MODULES); do \
+	  (cd $$module && $$lint run --fix --config $(CURDIR)/.golangci.yml ./...) || failed="$$failed $$module"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "format: by hand, as said above:$$failed" >&2; exit 1; fi
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (10s)
