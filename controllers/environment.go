@@ -49,8 +49,9 @@ type Environment struct {
 	APIURL string
 }
 
-// applyStatus writes the whole status by server-side apply. The uid makes sure that a
-// successor of the same name is left alone.
+// applyStatus writes the whole status by server-side apply. The resource version makes
+// sure that it meets the very object it speaks of, and no successor of the same name: on
+// a status, the API server does not look at the uid.
 func (e *Environment) applyStatus(ctx context.Context, obj Object) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 	if err != nil {
@@ -64,7 +65,7 @@ func (e *Environment) applyStatus(ctx context.Context, obj Object) error {
 	patch.SetGroupVersionKind(gvk)
 	patch.SetName(obj.GetName())
 	patch.SetNamespace(obj.GetNamespace())
-	patch.SetUID(obj.GetUID())
+	patch.SetResourceVersion(obj.GetResourceVersion())
 	err = e.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), fieldOwner, client.ForceOwnership)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("write the status: %w", err)

@@ -63,8 +63,20 @@ type Reconciler[T Object] struct {
 	prototypeList client.ObjectList
 }
 
+// behind is when to look again after the API server said that the cache was behind.
+const behind = 50 * time.Millisecond
+
 // Reconcile brings the store and the status in line with one object.
 func (r *Reconciler[T]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, request)
+	if apierrors.IsConflict(err) {
+		// Nothing to tell people about, nor to back off from.
+		return ctrl.Result{RequeueAfter: behind}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler[T]) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	obj := r.newObject()
 	err := r.Client.Get(ctx, request.NamespacedName, obj)
 	switch {
@@ -105,7 +117,6 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 		}
 	}
 	if apierrors.IsConflict(err) {
-		// The cache was behind. That is nothing to tell people about.
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()

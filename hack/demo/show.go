@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/iam-operator/iam-operator/hack/localcluster"
+	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
@@ -40,6 +41,10 @@ func (d *demo) install(ctx context.Context) error {
 }
 
 func (d *demo) applyQuickstart(ctx context.Context) error {
+	// Any order works; the story reads better when the sets are there before the policies that name them.
+	if err := d.awaitCatalogue(ctx); err != nil {
+		return err
+	}
 	say("kubectl apply -k %s", quickstart)
 	if err := d.kubectl(ctx, "apply", "-k", quickstart); err != nil {
 		return err
@@ -51,6 +56,20 @@ func (d *demo) applyQuickstart(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitCatalogue waits for the built-in permission sets, which the operator makes at its start.
+func (d *demo) awaitCatalogue(ctx context.Context) error {
+	say("Waiting for the built-in permission sets")
+	names := make([]string, 0, len(iam.Catalogue()))
+	for _, set := range iam.Catalogue() {
+		names = append(names, "permissionset/"+strings.ToLower(set.Name))
+	}
+	wait := append([]string{"wait", "--for=create", "--timeout=60s"}, names...)
+	if err := d.kubectlQuietly(ctx, wait...); err != nil {
+		return err
+	}
+	return d.kubectlQuietly(ctx, "wait", "--for=condition=Ready", "permissionset", "--all", "--timeout=60s")
 }
 
 // show shows what happened, as a person would look.
@@ -124,6 +143,15 @@ func (d *demo) showAudit(ctx context.Context) error {
 		return err
 	}
 	return out.Flush()
+}
+
+// kubectlQuietly shows what kubectl says only when it fails.
+func (d *demo) kubectlQuietly(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...).CombinedOutput() //nolint:gosec // our own kubectl
+	if err != nil {
+		return fmt.Errorf("kubectl %s: %w\n%s", args[0], err, out)
+	}
+	return nil
 }
 
 func (d *demo) kubectl(ctx context.Context, args ...string) error {

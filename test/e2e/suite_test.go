@@ -88,7 +88,9 @@ func prepare(ctx context.Context, scratch string) error {
 	if err != nil {
 		return err
 	}
-	if admin, err = client.NewWithWatch(cluster.Config(), client.Options{Scheme: scheme}); err != nil {
+	config := cluster.Config()
+	config.QPS = -1 // The tests ask as often as they like.
+	if admin, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
 	operatorConfig, err = cluster.ServiceAccountConfig(ctx, operatorNamespace, operatorAccount)
