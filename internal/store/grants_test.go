@@ -110,7 +110,7 @@ func grantsOf(t *testing.T, w *world, key string) []store.Grant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // the folder goes with the test
+	defer s.Close()
 	_, err = s.Write(t.Context(), func(tx store.Tx) error {
 		for _, entity := range w.entities() {
 			if _, err := tx.Put(t.Context(), entity); err != nil {

@@ -73,7 +73,7 @@ func scanAll(rows *sql.Rows, err error, scan func(*sql.Rows) error) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err has said what there is to say
+	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return err
@@ -164,9 +164,13 @@ func (s *Store) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	if s.isClosed() {
+	if s.isClosed() && !errors.Is(err, store.ErrClosed) {
 		return fmt.Errorf("%w (%w)", store.ErrClosed, err)
 	}
+	return s.explainDamage(err)
+}
+
+func (s *Store) explainDamage(err error) error {
 	if isDamage(err) {
 		return fmt.Errorf("the SQLite file %s is damaged (%w): stop the operator and restore the file from a backup, "+
 			"or move it away; all but history comes back from Kubernetes by itself", s.path, err)

@@ -122,7 +122,7 @@ func conditions(query store.Query) (where []string, args []any) {
 	}
 	if len(query.IDs) > 0 {
 		// One argument however many ids there are: SQLite limits the number of arguments.
-		ids, _ := json.Marshal(query.IDs) //nolint:errchkjson // strings always encode
+		ids, _ := json.Marshal(query.IDs) // strings always encode
 		add("e.id IN (SELECT value FROM json_each(?))", string(ids))
 	}
 	if o := query.Object; o != nil {

@@ -46,7 +46,7 @@ func (s *Store) write(ctx context.Context, fn func(store.Tx) error) (store.Revis
 		return store.Revision{}, err
 	}
 	if err := t.commit(ctx); err != nil {
-		return store.Revision{}, s.explain(err)
+		return store.Revision{}, err
 	}
 	if t.wrote() {
 		s.notify(false)
@@ -114,7 +114,7 @@ func (t *transaction) query(ctx context.Context, text string, args []any, scan f
 	if err := t.usable(); err != nil {
 		return err
 	}
-	t.failed = t.session.query(ctx, text, args, scan)
+	t.failed = t.s.explainDamage(t.session.query(ctx, text, args, scan))
 	return t.failed
 }
 
@@ -122,7 +122,7 @@ func (t *transaction) exec(ctx context.Context, text string, args ...any) error 
 	if err := t.usable(); err != nil {
 		return err
 	}
-	t.failed = t.session.exec(ctx, text, args...)
+	t.failed = t.s.explainDamage(t.session.exec(ctx, text, args...))
 	return t.failed
 }
 

@@ -111,7 +111,7 @@ func byName(field string, value any, names map[string]string) any {
 			texts = texts && isText
 		}
 		if texts {
-			slices.SortFunc(v, func(a, b any) int { return cmp.Compare(a.(string), b.(string)) }) //nolint:forcetypeassert // all are
+			slices.SortFunc(v, func(a, b any) int { return cmp.Compare(a.(string), b.(string)) })
 		}
 	case map[string]any:
 		for name := range v {
