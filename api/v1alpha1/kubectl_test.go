@@ -52,9 +52,9 @@ func TestKubectlGet(t *testing.T) {
 		{&applicationTable, "iamapp", "{apiKeys: 1}", `
 			NAME READY REASON ORGANIZATION API KEYS AGE ID
 			deployer True Applied acme 1 0s 11111111`},
-		{&apiKeyTable, "iamkey", "{accessKey: SCWXXXXXXXXXXXXXXXXX}", `
+		{&apiKeyTable, "iamkey", "{accessKey: SCWXXXXXXXXXXXXXXXXX, expiresAt: '2126-01-01T00:00:00Z'}", `
 			NAME READY REASON BEARER ACCESS KEY EXPIRES AGE ID
-			deployer True Applied deployer SCWXXXXXXXXXXXXXXXXX 0s 11111111`},
+			deployer True Applied deployer SCWXXXXXXXXXXXXXXXXX 2126-01-01T00:00:00Z 0s 11111111`},
 		{&policyTable, "iampol", "{rules: 2, scopes: 3, permissionSets: 3, effective: true}", `
 			NAME READY REASON PRINCIPAL RULES EFFECTIVE AGE ID
 			deployers True Applied deployers 2 true 0s 11111111`},
