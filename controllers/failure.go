@@ -5,6 +5,8 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,27 +59,47 @@ const maxMessage = 1024
 // of this generation, so it stays behind only while a new generation meets a transient error.
 func setConditions(status *v1alpha1.ObjectStatus, generation int64, err error, now time.Time) {
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonApplied, Message: "The declared spec is applied"}
-	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
-	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
-	observed := generation
+	observed, isStalled, isReconciling := generation, false, false
 
 	f, explained := asFailure(err)
 	switch {
 	case err == nil:
 	case explained:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, f.reason, f.message
-		if f.class == stalledClass {
-			setCondition(status, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: f.reason, Message: f.message}, generation, now)
-		}
+		isStalled = f.class == stalledClass
 	default:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, v1alpha1.ReasonFailed, "Trying again after: "+err.Error()
 		observed = status.ObservedGeneration
-		if observed < generation {
-			setCondition(status, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgressing, Message: ready.Message}, generation, now)
-		}
+		isReconciling = observed < generation
 	}
 	setCondition(status, ready, generation, now)
+	setWhenTrue(status, isStalled, v1alpha1.ConditionStalled, ready, generation, now)
+	setWhenTrue(status, isReconciling, v1alpha1.ConditionReconciling, ready, generation, now)
 	status.ObservedGeneration = observed
+	sortConditions(status.Conditions)
+}
+
+// setWhenTrue keeps a condition that is present only when true. It explains itself as Ready does.
+func setWhenTrue(status *v1alpha1.ObjectStatus, isTrue bool, kind string, ready metav1.Condition, generation int64, now time.Time) {
+	if !isTrue {
+		meta.RemoveStatusCondition(&status.Conditions, kind)
+		return
+	}
+	setCondition(status, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message}, generation, now)
+}
+
+// sortConditions puts Ready first, and the rest by their names, so that equal conditions
+// are equal lists: the API server keeps them in the order in which they came.
+func sortConditions(conditions []metav1.Condition) {
+	slices.SortFunc(conditions, func(a, b metav1.Condition) int {
+		if (a.Type == v1alpha1.ConditionReady) != (b.Type == v1alpha1.ConditionReady) {
+			if a.Type == v1alpha1.ConditionReady {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Type, b.Type)
+	})
 }
 
 func setCondition(status *v1alpha1.ObjectStatus, condition metav1.Condition, generation int64, now time.Time) {

@@ -185,6 +185,7 @@ func (r *Reconciler[T]) objectOf(obj T) iam.Object {
 
 // writeStatus applies the status when it differs from what the cache holds.
 func (r *Reconciler[T]) writeStatus(ctx context.Context, before, after T) error {
+	sortConditions(before.GetObjectStatus().Conditions)
 	if equality.Semantic.DeepEqual(statusOf(before), statusOf(after)) {
 		return nil
 	}

@@ -9,12 +9,13 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/zap/zapcore"
 	"k8s.io/client-go/rest"
-	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -38,7 +39,7 @@ type operator struct {
 	Database string
 	Store    store.Store
 	// Clock is what it takes for the time.
-	Clock *clocktesting.FakePassiveClock
+	Clock *shiftedClock
 	// Logs is all that it has logged, at the most talkative level.
 	Logs *logBuffer
 
@@ -50,7 +51,7 @@ func startOperator(t *testing.T) *operator {
 	t.Helper()
 	o := &operator{
 		Database: filepath.Join(t.TempDir(), "iam.db"),
-		Clock:    clocktesting.NewFakePassiveClock(time.Now()),
+		Clock:    &shiftedClock{},
 		Logs:     &logBuffer{},
 	}
 	o.start(t)
@@ -119,6 +120,22 @@ func (o *operator) halt(t *testing.T) {
 	}
 	o.stop = nil
 }
+
+// shiftedClock runs as the real one does, ahead of it by what SetTime asked for: a clock
+// that stood still would hide a status that changes with the time.
+type shiftedClock struct {
+	clock.RealClock
+	ahead atomic.Int64
+}
+
+// Now is the shifted time.
+func (c *shiftedClock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
+
+// Since is the time that has passed since then.
+func (c *shiftedClock) Since(then time.Time) time.Duration { return c.Now().Sub(then) }
+
+// SetTime makes it that time now.
+func (c *shiftedClock) SetTime(now time.Time) { c.ahead.Store(int64(time.Until(now))) }
 
 // logBuffer keeps what is written to it.
 type logBuffer struct {
