@@ -11,12 +11,10 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -195,7 +193,7 @@ func (f *faultyStore) List(ctx context.Context, query store.Query) (store.Page, 
 // startFaultyOperator does as startOperator, on a store that can be made to fail.
 func startFaultyOperator(t *testing.T) (*operator, *faultyStore) {
 	t.Helper()
-	o := &operator{Database: filepath.Join(t.TempDir(), "iam.db"), Clock: clocktesting.NewFakePassiveClock(time.Now()), Logs: &logBuffer{}}
+	o := &operator{Database: filepath.Join(t.TempDir(), "iam.db"), Clock: &shiftedClock{}, Logs: &logBuffer{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	database, err := controllers.OpenDatabase(ctx, o.Database)
 	if err != nil {
