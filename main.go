@@ -26,8 +26,8 @@ import (
 // version is set at build time.
 var version = "dev"
 
-// defaultAPIURL is the Service of config/default.
-const defaultAPIURL = "https://iam-operator.iam-operator-system.svc:8443"
+// defaultAPIURL is the Service that the IAM API gets in the operator's namespace.
+const defaultAPIURL = "https://iam-operator.%s.svc:8443"
 
 type settings struct {
 	database, namespace, apiURL, metrics, probes string
@@ -37,7 +37,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.database, "database", "iam.db", "path of the SQLite file, on a local file system")
 	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own namespace, where its digest keys live (default $POD_NAMESPACE)")
-	flag.StringVar(&s.apiURL, "api-url", defaultAPIURL, "where the clients of an API key find the IAM API; written into the keys' Secrets")
+	flag.StringVar(&s.apiURL, "api-url", "", "where the clients of an API key find the IAM API; written into the keys' Secrets (default: Service iam-operator of the own namespace)")
 	flag.StringVar(&s.metrics, "metrics-bind-address", "127.0.0.1:8080", "address of the metrics, or 0 for none")
 	flag.StringVar(&s.probes, "health-probe-bind-address", "127.0.0.1:8081", "address of /healthz and /readyz, or 0 for none")
 	showVersion := flag.Bool("version", false, "print the version and exit")
@@ -62,6 +62,9 @@ func main() {
 func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 	if s.namespace == "" {
 		return errors.New("the operator's own namespace is not known; give --namespace, or set POD_NAMESPACE")
+	}
+	if s.apiURL == "" {
+		s.apiURL = fmt.Sprintf(defaultAPIURL, s.namespace)
 	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {

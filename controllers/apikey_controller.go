@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,8 +27,6 @@ import (
 
 const (
 	retiringSuffix = "-retiring"
-	// conflictPoll is how often a Secret that is not ours, and so not watched, is looked at again.
-	conflictPoll = 30 * time.Second
 	// maxKeySteps is more than any chain of actions takes; it guards against a loop.
 	maxKeySteps = 8
 )
@@ -139,17 +138,9 @@ type keyLife struct {
 func (l *keyLife) resolve(ctx context.Context) error {
 	k := l.key
 	if k.Spec.Bearer.Kind == v1alpha1.BearerOwner {
-		l.bearer = &iam.KeyBearer{ID: iam.OwnerID(l.tenant.id), OwnerEmail: string(l.tenant.organization.Spec.Owner.Email)}
-	} else {
-		ref := bearerReference(k)
-		principal := newPrincipal(ref.kind)
-		found, err := l.tenant.findOwn(ctx, ref, principal)
-		if err != nil {
-			return err
-		}
-		if found {
-			l.bearer = &iam.KeyBearer{ID: idOf(principal)}
-		}
+		l.bearer = &iam.KeyBearer{ID: iam.OwnerID(l.tenant.id), OwnerEmail: strings.ToLower(string(l.tenant.organization.Spec.Owner.Email))}
+	} else if err := l.resolvePrincipal(ctx); err != nil {
+		return err
 	}
 	ref := v1alpha1.ProjectRef{Name: v1alpha1.DefaultProjectName}
 	if k.Spec.DefaultProjectRef != nil {
@@ -167,6 +158,20 @@ func (l *keyLife) resolve(ctx context.Context) error {
 	return nil
 }
 
+func (l *keyLife) resolvePrincipal(ctx context.Context) error {
+	ref := bearerReference(l.key)
+	principal := newPrincipal(ref.kind)
+	found, err := l.tenant.findOwn(ctx, ref, principal)
+	if err != nil || !found {
+		return err
+	}
+	if m, ok := principal.(*v1alpha1.Member); ok && m.Spec.Type == v1alpha1.TypeGuest {
+		return stalled(v1alpha1.ReasonInvalidSpec, "Member %s is a Guest, who has no credentials here; make the key for a Member or an Application", m.Name)
+	}
+	l.bearer = &iam.KeyBearer{ID: idOf(principal)}
+	return nil
+}
+
 // live carries out what has to be done, step by step, until nothing has.
 func (l *keyLife) live(ctx context.Context) (outcome, error) {
 	for range maxKeySteps {
@@ -174,7 +179,7 @@ func (l *keyLife) live(ctx context.Context) (outcome, error) {
 			return outcome{}, err
 		}
 		facts := l.facts()
-		if facts.Bound == nil && facts.Active.State == iam.SecretAbsent {
+		if facts.Bound == nil && !l.active.holds() {
 			if failure := l.awaitReferences(); failure != nil {
 				return outcome{}, failure
 			}
@@ -204,7 +209,11 @@ func (l *keyLife) facts() iam.KeyFacts {
 	switch bound := l.key.Status.Bearer; {
 	case bound != nil:
 		facts.Bound = &iam.KeyBearer{ID: bound.ID, OwnerEmail: bound.OwnerEmail}
-	case l.active.bound != nil:
+		if bound.Gone {
+			facts.Bearer = nil
+		}
+	case l.active.holds():
+		// Only a Secret that is vouched for is believed.
 		facts.Bound = l.active.bound
 	}
 	return facts
@@ -259,6 +268,12 @@ func (l *keyLife) conclude(ctx context.Context, decision iam.KeyDecision) (outco
 	if decision.Action == iam.KeyEnd {
 		status.AccessKey, status.SecretName, status.Keys = "", "", nil
 		status.ExpiresAt, status.NextRotationAt = nil, nil
+		if status.Bearer == nil && l.active.bound != nil {
+			status.Bearer = &v1alpha1.BoundBearer{ID: l.active.bound.ID, OwnerEmail: l.active.bound.OwnerEmail}
+		}
+		if status.Bearer != nil {
+			status.Bearer.Gone = true
+		}
 		return outcome{}, stalled(v1alpha1.ReasonBearerDeleted, "%s", l.bearerGone())
 	}
 	if err := l.syncContent(ctx); err != nil {
@@ -281,9 +296,9 @@ func (l *keyLife) conclude(ctx context.Context, decision iam.KeyDecision) (outco
 
 	switch decision.Action {
 	case iam.KeyConflict:
-		poll := l.Clock.Now().Add(conflictPoll)
-		result.lookAgainAt = &poll
-		return result, waiting(v1alpha1.ReasonSecretConflict, "%s", l.conflict())
+		conflict := waiting(v1alpha1.ReasonSecretConflict, "%s", l.conflict())
+		result.lookAgainAt = l.pollConflict(conflict)
+		return result, conflict
 	case iam.KeyExpire:
 		return result, stalled(v1alpha1.ReasonExpired, "The key expired at %s; move spec.expiresAt, or delete the object", decision.ExpiresAt.UTC().Format(time.RFC3339))
 	}

@@ -25,13 +25,14 @@ type applications struct{ *Environment }
 func (c applications) sync(ctx context.Context, a *v1alpha1.Application) (outcome, error) {
 	setNotEnforced(&a.Status.ObjectStatus, len(a.Spec.ServiceAccounts) > 0, "spec.serviceAccounts", a.Generation, c.Clock.Now())
 	tenant, err := c.tenantOf(ctx, a)
+	if err == nil {
+		err = invalid(declared.ValidateApplication(a))
+	}
+	if err == nil {
+		err = c.judgeServiceAccounts(ctx, a)
+	}
 	if err != nil {
-		return outcome{}, err
-	}
-	if err := invalid(declared.ValidateApplication(a)); err != nil {
-		return outcome{}, err
-	}
-	if err := c.judgeServiceAccounts(ctx, a); err != nil {
+		// Whoever does not count holds no name.
 		a.Status.ServiceAccounts = nil
 		return outcome{}, err
 	}

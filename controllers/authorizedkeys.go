@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
@@ -29,15 +28,16 @@ const (
 
 // watchAuthorizedKeys wakes the holder of a Project's SSH keys when one of them changes,
 // and when somebody changes the ConfigMap.
-func watchAuthorizedKeys(b *builder.Builder, holds func(reference) bool) {
-	b.Watches(&v1alpha1.SSHKey{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
+func (e *Environment) watchAuthorizedKeys(b *builder.Builder, holds func(reference) bool) {
+	wake := func(obj client.Object) []reconcile.Request {
 		key := obj.(*v1alpha1.SSHKey)
 		ref := projectReference(key, key.Spec.ProjectRef)
 		if !holds(ref) {
 			return nil
 		}
 		return requestFor(ref)
-	}), builder.WithPredicates(declaredChanged()))
+	}
+	watchFromBelow(b, e.Client, &v1alpha1.SSHKey{}, &v1alpha1.SSHKeyList{}, wake)
 	b.Owns(&corev1.ConfigMap{})
 }
 
@@ -53,33 +53,53 @@ func (t *tenant) syncAuthorizedKeys(ctx context.Context, owner client.Object, pr
 	if len(content) > maxAuthorizedKeys {
 		return "", len(lines), stalled(v1alpha1.ReasonInvalidSpec, "The %d enabled SSH keys take %d bytes, and a ConfigMap has room for %d; disable or delete some", len(lines), len(content), maxAuthorizedKeys)
 	}
-	found, err := t.readOwned(ctx, owner, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name}})
-	if err != nil || (found == nil && len(lines) == 0) {
+	there, err := t.writeAuthorizedKeys(ctx, owner, name, content)
+	if err != nil || !there {
 		return "", len(lines), err
 	}
+	return name, len(lines), nil
+}
+
+// withdrawAuthorizedKeys empties the ConfigMap of a Project that does not count: nobody
+// gets in by a key of a Project that is being deleted or is not admitted.
+func (e *Environment) withdrawAuthorizedKeys(ctx context.Context, owner client.Object, name string) error {
+	_, err := e.writeAuthorizedKeys(ctx, owner, name, "")
+	if _, foreign := asFailure(err); foreign {
+		return nil // It is not ours, so there is nothing of ours in it.
+	}
+	return err
+}
+
+// writeAuthorizedKeys puts content into the ConfigMap, and says whether there is one: for
+// no content none is made.
+func (e *Environment) writeAuthorizedKeys(ctx context.Context, owner client.Object, name, content string) (bool, error) {
+	found, err := e.readOwned(ctx, owner, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name}})
+	if err != nil || (found == nil && content == "") {
+		return false, err
+	}
 	if found == nil {
-		return name, len(lines), t.createAuthorizedKeys(ctx, owner, name, content)
+		return true, e.createAuthorizedKeys(ctx, owner, name, content)
 	}
 	wanted := found.DeepCopy()
 	markWatched(wanted)
 	wanted.Data = map[string]string{authorizedKeysKey: content}
 	wanted.BinaryData = nil
 	if maps.Equal(wanted.Data, found.Data) && len(found.BinaryData) == 0 && maps.Equal(wanted.Labels, found.Labels) {
-		return name, len(lines), nil
+		return true, nil
 	}
-	return name, len(lines), t.Client.Update(ctx, wanted)
+	return true, e.Client.Update(ctx, wanted)
 }
 
-func (t *tenant) createAuthorizedKeys(ctx context.Context, owner client.Object, name, content string) error {
+func (e *Environment) createAuthorizedKeys(ctx context.Context, owner client.Object, name, content string) error {
 	configMap := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: name},
 		Data:       map[string]string{authorizedKeysKey: content},
 	}
 	markWatched(configMap)
-	if err := own(owner, configMap, t.Client.Scheme()); err != nil {
+	if err := own(owner, configMap, e.Client.Scheme()); err != nil {
 		return fmt.Errorf("own the ConfigMap: %w", err)
 	}
-	return t.Client.Create(ctx, configMap)
+	return e.Client.Create(ctx, configMap)
 }
 
 // readOwned reads a ConfigMap of the operator's. The cache holds only labelled ones, so

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,6 +22,7 @@ import (
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/credentials"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
@@ -132,21 +134,34 @@ func (e *Environment) rowsSettled(ctx context.Context, object iam.Object, entiti
 
 // causeOf says who is behind a change of an object's rows. A new generation was somebody's
 // doing; what changes at a generation that was applied already is the system's.
-func causeOf(obj Object) audit.Cause {
-	status := obj.GetObjectStatus()
-	if obj.GetDeletionTimestamp().IsZero() && status.ObservedGeneration == obj.GetGeneration() && isReady(status) {
-		return systemCause()
-	}
-	manager := specManager(obj)
-	if manager == "" || manager == string(fieldOwner) {
-		return systemCause()
-	}
+func (e *Environment) causeOf(ctx context.Context, obj Object) (audit.Cause, error) {
 	cause := audit.System()
-	cause.Actor = iam.Actor{Kind: iam.ActorKubernetesUser, Name: manager}
-	return cause
+	status := obj.GetObjectStatus()
+	applied := obj.GetDeletionTimestamp().IsZero() && status.ObservedGeneration == obj.GetGeneration() && isReady(status)
+	if manager := specManager(obj); !applied && manager != "" && manager != string(fieldOwner) {
+		cause.Actor = iam.Actor{Kind: iam.ActorKubernetesUser, Name: manager}
+	}
+	var err error
+	if member, ok := obj.(belonging); ok {
+		cause.Home, err = e.homeOf(ctx, member)
+	}
+	return cause, err
 }
 
-func systemCause() audit.Cause { return audit.System() }
+// homeOf gives the Organization that an object names, whether or not it is in force yet;
+// nil when there is none.
+func (e *Environment) homeOf(ctx context.Context, obj belonging) (*iam.Organization, error) {
+	organization, namespace := &v1alpha1.Organization{}, &corev1.Namespace{}
+	ref := organizationOf(obj)
+	err := e.Client.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, organization)
+	if err == nil {
+		err = e.Client.Get(ctx, client.ObjectKey{Name: ref.namespace}, namespace)
+	}
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return declared.Organization(organization, string(namespace.UID)), nil
+}
 
 // specManager is the field manager that wrote the object last, its status apart. Nothing
 // names the one who deletes.

@@ -51,6 +51,28 @@ func asFailure(err error) (*failure, bool) {
 	return f, ok
 }
 
+// firstError gives the first error that is one.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conflictPoll is how often a Secret or ConfigMap that is not ours, and so not watched, is looked at again.
+const conflictPoll = 30 * time.Second
+
+// pollConflict says when to look again after a failure that no watch will end; nil for any other.
+func (e *Environment) pollConflict(err error) *time.Time {
+	if f, ok := asFailure(err); !ok || f.reason != v1alpha1.ReasonSecretConflict {
+		return nil
+	}
+	at := e.Clock.Now().Add(conflictPoll)
+	return &at
+}
+
 // maxMessage bounds a condition's message, as the API does (32768), and well below it.
 const maxMessage = 1024
 

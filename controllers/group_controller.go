@@ -8,7 +8,6 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
@@ -128,16 +127,16 @@ func (groups) references(g *v1alpha1.Group) []reference {
 func (groups) claims(*v1alpha1.Group) []string { return nil }
 
 // watch wakes a group when a principal joins or leaves it from its own side.
-func (groups) watch(b *builder.Builder) {
-	for _, joiner := range []client.Object{&v1alpha1.Member{}, &v1alpha1.Application{}} {
-		b.Watches(joiner, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
-			var requests []reconcile.Request
-			for _, ref := range groupReferences(obj.(belonging), joinedBy(obj)) {
-				requests = append(requests, requestFor(ref)...)
-			}
-			return requests
-		}), builder.WithPredicates(declaredChanged()))
+func (c groups) watch(b *builder.Builder) {
+	wake := func(joiner client.Object) []reconcile.Request {
+		var requests []reconcile.Request
+		for _, ref := range groupReferences(joiner.(belonging), joinedBy(joiner)) {
+			requests = append(requests, requestFor(ref)...)
+		}
+		return requests
 	}
+	watchFromBelow(b, c.Client, &v1alpha1.Member{}, &v1alpha1.MemberList{}, wake)
+	watchFromBelow(b, c.Client, &v1alpha1.Application{}, &v1alpha1.ApplicationList{}, wake)
 }
 
 func joinedBy(obj client.Object) []v1alpha1.GroupRef {

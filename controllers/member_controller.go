@@ -26,13 +26,14 @@ type members struct{ *Environment }
 func (c members) sync(ctx context.Context, m *v1alpha1.Member) (outcome, error) {
 	c.describe(m)
 	tenant, err := c.tenantOf(ctx, m)
+	if err == nil {
+		err = invalid(declared.ValidateMember(m))
+	}
+	if err == nil {
+		err = c.judgeUsername(ctx, tenant, m)
+	}
 	if err != nil {
-		return outcome{}, err
-	}
-	if err := invalid(declared.ValidateMember(m)); err != nil {
-		return outcome{}, err
-	}
-	if err := c.judgeUsername(ctx, tenant, m); err != nil {
+		// Whoever does not count holds no name.
 		m.Status.Username = ""
 		return outcome{}, err
 	}

@@ -27,12 +27,13 @@ func (c organizations) sync(ctx context.Context, o *v1alpha1.Organization) (outc
 	status.OwnerID = iam.OwnerID(idOf(o))
 	status.DefaultProjectID = idOf(o)
 	setNotEnforced(&status.ObjectStatus, o.Spec.Security != nil, "spec.security", o.Generation, c.Clock.Now())
-	if err := invalid(declared.ValidateOrganization(o)); err != nil {
-		return outcome{}, err
+	err := invalid(declared.ValidateOrganization(o))
+	if err == nil {
+		err = c.judgeAlias(ctx, o)
 	}
-	if err := c.judgeAlias(ctx, o); err != nil {
+	if err != nil {
 		status.Alias = ""
-		return outcome{}, err
+		return outcome{}, firstError(c.withdrawAuthorizedKeys(ctx, o, defaultAuthorizedKeys), err)
 	}
 	status.Alias = o.Spec.Alias
 	home := &corev1.Namespace{}
@@ -42,9 +43,13 @@ func (c organizations) sync(ctx context.Context, o *v1alpha1.Organization) (outc
 	result := outcome{entities: []iam.Entity{
 		declared.Organization(o, string(home.UID)), declared.Owner(o), declared.DefaultProject(o),
 	}}
-	_, _, err := c.newTenant(o).syncAuthorizedKeys(ctx, o, c.self(o), v1alpha1.DefaultProjectName+authorizedKeysSuffix)
+	_, _, err = c.newTenant(o).syncAuthorizedKeys(ctx, o, c.self(o), defaultAuthorizedKeys)
+	result.lookAgainAt = c.pollConflict(err)
 	return result, err
 }
+
+// defaultAuthorizedKeys is the ConfigMap of the default Project's SSH keys.
+const defaultAuthorizedKeys = v1alpha1.DefaultProjectName + authorizedKeysSuffix
 
 func (c organizations) judgeAlias(ctx context.Context, o *v1alpha1.Organization) error {
 	if o.Spec.Alias == "" {
@@ -58,6 +63,9 @@ func (c organizations) judgeAlias(ctx context.Context, o *v1alpha1.Organization)
 }
 
 func (c organizations) remove(ctx context.Context, o *v1alpha1.Organization) error {
+	if err := c.withdrawAuthorizedKeys(ctx, o, defaultAuthorizedKeys); err != nil {
+		return err
+	}
 	return c.holdForContent(ctx, o, c.self(o), organizationContent()...)
 }
 
@@ -80,8 +88,8 @@ func aliasClaim(alias string) string { return "alias/" + alias }
 
 // watch wakes an Organization when an SSH key of its default Project changes, and, while
 // it is being deleted, when what it holds goes.
-func (organizations) watch(b *builder.Builder) {
-	watchAuthorizedKeys(b, func(ref reference) bool { return ref.kind == iam.KindOrganization })
+func (c organizations) watch(b *builder.Builder) {
+	c.watchAuthorizedKeys(b, func(ref reference) bool { return ref.kind == iam.KindOrganization })
 	watchContent(b, func(obj client.Object) []reconcile.Request {
 		ref := organizationOf(obj.(belonging))
 		if ref.namespace != obj.GetNamespace() {

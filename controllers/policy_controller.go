@@ -104,7 +104,7 @@ func (c policies) resolveRules(ctx context.Context, tenant *tenant, p *v1alpha1.
 				return nil, nil, err
 			}
 			if set == nil {
-				absent = append(absent, path.String()+": PermissionSet "+string(name)+" not found")
+				absent = append(absent, path.String()+": PermissionSet "+string(name)+" not found, or not valid")
 				continue
 			}
 			scopeTypes[strings.ToLower(string(name))] = iam.ScopeType(set.Spec.ScopeType)
@@ -137,7 +137,8 @@ func (c policies) resolveRules(ctx context.Context, tenant *tenant, p *v1alpha1.
 func (c policies) permissionSet(ctx context.Context, name v1alpha1.PermissionSetName) (*v1alpha1.PermissionSet, error) {
 	set := &v1alpha1.PermissionSet{}
 	found, err := c.find(ctx, permissionSetReference(name), set)
-	if err != nil || !found || set.Spec.Name != name {
+	// A set that is refused holds nothing, as if it were not there.
+	if err != nil || !found || set.Spec.Name != name || len(declared.ValidatePermissionSet(set)) > 0 {
 		return nil, err
 	}
 	return set, nil

@@ -20,19 +20,24 @@ type projects struct{ *Environment }
 
 func (c projects) sync(ctx context.Context, p *v1alpha1.Project) (outcome, error) {
 	tenant, err := c.tenantOf(ctx, p)
-	if err != nil {
-		return outcome{}, err
+	if err == nil {
+		err = invalid(declared.ValidateProject(p))
 	}
-	if err := invalid(declared.ValidateProject(p)); err != nil {
-		return outcome{}, err
+	if err != nil {
+		p.Status.SSHKeys = 0
+		return outcome{}, firstError(c.withdrawAuthorizedKeys(ctx, p, p.Name+authorizedKeysSuffix), err)
 	}
 	result := outcome{entities: []iam.Entity{declared.Project(p, tenant.id)}}
 	name, keys, err := tenant.syncAuthorizedKeys(ctx, p, c.self(p), p.Name+authorizedKeysSuffix)
 	p.Status.AuthorizedKeys, p.Status.SSHKeys = name, int32(keys) //nolint:gosec // a count of objects in memory
+	result.lookAgainAt = c.pollConflict(err)
 	return result, err
 }
 
 func (c projects) remove(ctx context.Context, p *v1alpha1.Project) error {
+	if err := c.withdrawAuthorizedKeys(ctx, p, p.Name+authorizedKeysSuffix); err != nil {
+		return err
+	}
 	return c.holdForContent(ctx, p, c.self(p), sshKeyContent())
 }
 
@@ -45,6 +50,6 @@ func (projects) references(p *v1alpha1.Project) []reference { return membershipR
 func (projects) claims(*v1alpha1.Project) []string { return nil }
 
 // watch wakes a Project when one of its SSH keys changes or goes.
-func (projects) watch(b *builder.Builder) {
-	watchAuthorizedKeys(b, func(ref reference) bool { return ref.kind == iam.KindProject })
+func (c projects) watch(b *builder.Builder) {
+	c.watchAuthorizedKeys(b, func(ref reference) bool { return ref.kind == iam.KindProject })
 }

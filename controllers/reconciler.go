@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
@@ -98,7 +99,7 @@ func (r *Reconciler[T]) forget(ctx context.Context, request ctrl.Request) error 
 		return client.IgnoreNotFound(err)
 	}
 	object := iam.Object{Kind: r.name, Namespace: request.Namespace, Name: request.Name}
-	return r.writeRows(ctx, object, nil, systemCause())
+	return r.writeRows(ctx, object, nil, audit.System())
 }
 
 func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
@@ -112,7 +113,7 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 	}
 	result, err := r.kind.sync(ctx, obj)
 	if settled(err) {
-		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, causeOf(before)); writeErr != nil {
+		if writeErr := r.writeRowsOf(ctx, before, r.objectOf(obj), result.entities); writeErr != nil {
 			err = writeErr
 		}
 	}
@@ -144,7 +145,7 @@ func settled(err error) bool {
 // remove takes the rows away first: revocation never waits for a finalizer.
 func (r *Reconciler[T]) remove(ctx context.Context, obj T) error {
 	object := iam.Object{Kind: r.name, Namespace: obj.GetNamespace(), Name: obj.GetName()}
-	if err := r.writeRows(ctx, object, nil, causeOf(obj)); err != nil {
+	if err := r.writeRowsOf(ctx, obj, object, nil); err != nil {
 		return err
 	}
 	if !controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
@@ -162,6 +163,16 @@ func (r *Reconciler[T]) remove(ctx context.Context, obj T) error {
 	}
 	controllerutil.RemoveFinalizer(obj, v1alpha1.Finalizer)
 	return client.IgnoreNotFound(r.Client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+}
+
+// writeRowsOf makes the entities all that the store holds of an object, on behalf of
+// whoever changed the object.
+func (r *Reconciler[T]) writeRowsOf(ctx context.Context, obj T, object iam.Object, entities []iam.Entity) error {
+	cause, err := r.causeOf(ctx, obj)
+	if err != nil {
+		return err
+	}
+	return r.writeRows(ctx, object, entities, cause)
 }
 
 func (r *Reconciler[T]) addFinalizer(ctx context.Context, obj T) error {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/iam"
@@ -92,7 +93,7 @@ func replaceRows(ctx context.Context, tx store.Tx, recorder *audit.Recorder, obj
 func endPredecessor(ctx context.Context, tx store.Tx, recorder *audit.Recorder, before, after iam.Entity, cause audit.Cause) error {
 	owner, ok := before.(*iam.Member)
 	next, _ := after.(*iam.Member)
-	if !ok || owner.Type != iam.TypeOwner || next == nil || owner.Email == next.Email {
+	if !ok || owner.Type != iam.TypeOwner || next == nil || strings.EqualFold(owner.Email, next.Email) {
 		return nil
 	}
 	return deleteReferrers(ctx, tx, recorder, iam.KindAPIKey, iam.Reference{Relation: iam.RelationBearer, ID: owner.ID}, cause)

@@ -89,10 +89,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		return keyReconciler.requests(ctx, claimIndex, claim)
 	})
 	err = errors.Join(
-		add(ctx, mgr, sweep, newReconciler(environment, iam.KindOrganization, organizations{environment}, &v1alpha1.Organization{}, &v1alpha1.OrganizationList{}), organizations{}.watch),
-		add(ctx, mgr, sweep, newReconciler(environment, iam.KindProject, projects{environment}, &v1alpha1.Project{}, &v1alpha1.ProjectList{}), projects{}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindOrganization, organizations{environment}, &v1alpha1.Organization{}, &v1alpha1.OrganizationList{}), organizations{environment}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindProject, projects{environment}, &v1alpha1.Project{}, &v1alpha1.ProjectList{}), projects{environment}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindMember, members{environment}, &v1alpha1.Member{}, &v1alpha1.MemberList{}), nil),
-		add(ctx, mgr, sweep, newReconciler(environment, iam.KindGroup, groups{environment}, &v1alpha1.Group{}, &v1alpha1.GroupList{}), groups{}.watch),
+		add(ctx, mgr, sweep, newReconciler(environment, iam.KindGroup, groups{environment}, &v1alpha1.Group{}, &v1alpha1.GroupList{}), groups{environment}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindApplication, applications{environment}, &v1alpha1.Application{}, &v1alpha1.ApplicationList{}), applications{}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPolicy, policies{environment}, &v1alpha1.Policy{}, &v1alpha1.PolicyList{}), nil),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPermissionSet, permissionSets{environment}, &v1alpha1.PermissionSet{}, &v1alpha1.PermissionSetList{}), nil),
@@ -126,7 +126,7 @@ func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*En
 		return nil, fmt.Errorf("read the operator's namespace: %w", err)
 	}
 	return &Environment{
-		Client:    mgr.GetClient(),
+		Client:    client.WithFieldOwner(mgr.GetClient(), string(fieldOwner)),
 		APIReader: mgr.GetAPIReader(),
 		Store:     options.Store,
 		Recorder: &audit.Recorder{

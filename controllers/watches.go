@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
@@ -141,7 +142,7 @@ func referableChanged() predicate.Predicate {
 			return true
 		}
 		switch after.(type) {
-		case *v1alpha1.Organization, *v1alpha1.Group:
+		case *v1alpha1.Organization, *v1alpha1.Group, *v1alpha1.PermissionSet:
 			return before.GetGeneration() != after.GetGeneration()
 		case *corev1.Namespace:
 			return !maps.Equal(before.GetLabels(), after.GetLabels())
@@ -150,12 +151,33 @@ func referableChanged() predicate.Predicate {
 	}}
 }
 
-// claimsChanged passes what frees a name: a deletion, or a change of the claims.
+// watchFromBelow wakes what objects of a kind belong to, when one of them changes, and
+// when the namespace that it is in is admitted or admitted no more.
+func watchFromBelow(b *builder.Builder, reader client.Reader, object client.Object, prototype client.ObjectList, wake func(client.Object) []reconcile.Request) {
+	b.Watches(object, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
+		return wake(obj)
+	}), builder.WithPredicates(declaredChanged()))
+	b.Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, namespace client.Object) []reconcile.Request {
+		list := prototype.DeepCopyObject().(client.ObjectList)
+		err := reader.List(ctx, list, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy)
+		var requests []reconcile.Request
+		err = firstError(err, eachItem(list, func(item client.Object) { requests = append(requests, wake(item)...) }))
+		if err != nil {
+			log.FromContext(ctx).Error(err, "The objects of a namespace could not be listed", "namespace", namespace.GetName())
+		}
+		return requests
+	}), builder.WithPredicates(referableChanged()))
+}
+
+// claimsChanged passes what frees a name: a deletion, a change of the claims, or a holder
+// that does not count any more.
 func claimsChanged[T Object](claims func(T) []string) predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			return !slices.Equal(claims(e.ObjectOld.(T)), claims(e.ObjectNew.(T))) ||
+			before, after := e.ObjectOld.(T), e.ObjectNew.(T)
+			return !slices.Equal(claims(before), claims(after)) ||
+				isReady(before.GetObjectStatus()) && !isReady(after.GetObjectStatus()) ||
 				e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 		},
 	}

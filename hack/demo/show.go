@@ -15,6 +15,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/iam-operator/iam-operator/hack/localcluster"
 	"github.com/iam-operator/iam-operator/internal/iam"
@@ -61,15 +64,15 @@ func (d *demo) applyQuickstart(ctx context.Context) error {
 // awaitCatalogue waits for the built-in permission sets, which the operator makes at its start.
 func (d *demo) awaitCatalogue(ctx context.Context) error {
 	say("Waiting for the built-in permission sets")
-	names := make([]string, 0, len(iam.Catalogue()))
-	for _, set := range iam.Catalogue() {
-		names = append(names, "permissionset/"+strings.ToLower(set.Name))
+	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
+		names, err := d.kubectlOutput(ctx, "get", "permissionsets", "--output=name")
+		return len(strings.Fields(names)) >= len(iam.Catalogue()), err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the built-in permission sets: %w", err)
 	}
-	wait := append([]string{"wait", "--for=create", "--timeout=60s"}, names...)
-	if err := d.kubectlQuietly(ctx, wait...); err != nil {
-		return err
-	}
-	return d.kubectlQuietly(ctx, "wait", "--for=condition=Ready", "permissionset", "--all", "--timeout=60s")
+	_, err = d.kubectlOutput(ctx, "wait", "--for=condition=Ready", "permissionset", "--all", "--timeout=60s")
+	return err
 }
 
 // show shows what happened, as a person would look.
@@ -93,13 +96,12 @@ func (d *demo) show(ctx context.Context) error {
 // showSecret shows the environment that `envFrom` would give to a container.
 func (d *demo) showSecret(ctx context.Context) error {
 	say("Secret deployer-credentials, as environment (secret keys are not shown here)")
-	out, err := exec.CommandContext(ctx, d.cluster.Kubectl(), "--kubeconfig", d.kubeconfig, //nolint:gosec // our own kubectl
-		"get", "secret", "deployer-credentials", "-n", "acme", "-o", "jsonpath={.data}").Output()
+	out, err := d.kubectlOutput(ctx, "get", "secret", "deployer-credentials", "-n", "acme", "-o", "jsonpath={.data}")
 	if err != nil {
-		return fmt.Errorf("read the Secret: %w", err)
+		return err
 	}
 	var data map[string]string
-	if err := json.Unmarshal(out, &data); err != nil {
+	if err := json.Unmarshal([]byte(out), &data); err != nil {
 		return fmt.Errorf("read the Secret's data: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(data)) {
@@ -145,13 +147,15 @@ func (d *demo) showAudit(ctx context.Context) error {
 	return out.Flush()
 }
 
-// kubectlQuietly shows what kubectl says only when it fails.
-func (d *demo) kubectlQuietly(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...).CombinedOutput() //nolint:gosec // our own kubectl
+// kubectlOutput gives what kubectl says.
+func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...) //nolint:gosec // our own kubectl
+	command.Stderr = os.Stderr
+	out, err := command.Output()
 	if err != nil {
-		return fmt.Errorf("kubectl %s: %w\n%s", args[0], err, out)
+		return "", fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
 	}
-	return nil
+	return string(out), nil
 }
 
 func (d *demo) kubectl(ctx context.Context, args ...string) error {

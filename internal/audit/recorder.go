@@ -23,6 +23,9 @@ type Cause struct {
 	SourceIP       string
 	UserAgent      string
 	RequestID      string
+	// Home is the Organization as it is declared, for when its own row is yet to come: the
+	// event is read where its Organization is at home. It may be nil.
+	Home *iam.Organization
 }
 
 // System is the operator itself as a cause.
@@ -91,7 +94,7 @@ func (r *Recorder) record(ctx context.Context, tx store.Tx, before, after iam.En
 	if entity == nil {
 		entity = before
 	}
-	place, err := r.place(ctx, tx, entity)
+	place, err := r.place(ctx, tx, entity, cause.Home)
 	if err != nil {
 		return err
 	}
@@ -113,11 +116,11 @@ func placeOf(o *iam.Organization) place {
 	return place{iam.EventOrganization{ID: o.ID, Name: o.Name}, o.Object.Namespace, o.NamespaceUID}
 }
 
-// place finds where the events about an entity are read. Without a row of its Organization
-// that is the operator's namespace, as for what belongs to none: the entity's own namespace
+// place finds where the events about an entity are read. With neither a row of its Organization nor a home
+// that the cause knows, that is the operator's namespace, as for what belongs to none: the entity's own namespace
 // need not be the home of its Organization, and the trail of a tenant is for readers of its
 // home alone.
-func (r *Recorder) place(ctx context.Context, tx store.Tx, entity iam.Entity) (place, error) {
+func (r *Recorder) place(ctx context.Context, tx store.Tx, entity iam.Entity, home *iam.Organization) (place, error) {
 	if o, ok := entity.(*iam.Organization); ok {
 		return placeOf(o), nil
 	}
@@ -128,6 +131,9 @@ func (r *Recorder) place(ctx context.Context, tx store.Tx, entity iam.Entity) (p
 	}
 	row, err := tx.Get(ctx, iam.KindOrganization, id)
 	if errors.Is(err, store.ErrNotFound) {
+		if home != nil && home.ID == id {
+			return placeOf(home), nil
+		}
 		return own, nil
 	}
 	if err != nil {
