@@ -93,7 +93,7 @@ func (e *Environment) report(obj, before Object, err error) {
 			return
 		}
 	}
-	e.Events.Eventf(obj, nil, "Warning", f.reason, "Reconcile", "%s", f.message)
+	e.Events.Eventf(obj, nil, "Warning", f.reason, "Reconcile", "%s", cut(f.message, maxMessage))
 }
 
 // writeRows makes the entities all that the store holds of an object, in one transaction

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,8 +74,23 @@ func (e *Environment) pollConflict(err error) *time.Time {
 	return &at
 }
 
-// maxMessage bounds a condition's message, as the API does (32768), and well below it.
+// maxMessage bounds a condition's message, well below what the API takes (32768), and an
+// event's, of which it takes just as much.
 const maxMessage = 1024
+
+// cut shortens a text to so many bytes. It cuts between two letters: half a letter would
+// come back from the API server as something else, and the status never be as it should.
+func cut(text string, most int) string {
+	const ellipsis = "…"
+	if len(text) <= most {
+		return text
+	}
+	end := most - len(ellipsis)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + ellipsis
+}
 
 // setConditions turns the outcome of a reconciliation into Ready, Reconciling, Stalled and
 // observedGeneration. It follows kstatus: observedGeneration says that the conditions speak
@@ -125,9 +141,7 @@ func sortConditions(conditions []metav1.Condition) {
 }
 
 func setCondition(status *v1alpha1.ObjectStatus, condition metav1.Condition, generation int64, now time.Time) {
-	if len(condition.Message) > maxMessage {
-		condition.Message = condition.Message[:maxMessage-1] + "…"
-	}
+	condition.Message = cut(condition.Message, maxMessage)
 	condition.ObservedGeneration = generation
 	condition.LastTransitionTime = metav1.NewTime(now).Rfc3339Copy()
 	meta.SetStatusCondition(&status.Conditions, condition)

@@ -122,7 +122,7 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 	}
 	now := r.Clock.Now()
 	if settled(err) {
-		status.LastHandledReconcileAt = obj.GetAnnotations()[v1alpha1.ReconcileAtAnnotation]
+		status.LastHandledReconcileAt = cut(obj.GetAnnotations()[v1alpha1.ReconcileAtAnnotation], maxReconcileAt)
 	}
 	setConditions(status, obj.GetGeneration(), err, now)
 	r.report(obj, before, err)
@@ -134,6 +134,10 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 	}
 	return lookAgain(result.lookAgainAt, now), nil
 }
+
+// maxReconcileAt is as much of the annotation as the status has room for. Anybody may write
+// more, which must not keep the status from being written.
+const maxReconcileAt = 256
 
 // settled says that trying again would lead to the same: all went well, or the status
 // explains what stands in the way.
@@ -176,7 +180,8 @@ func (r *Reconciler[T]) writeRowsOf(ctx context.Context, obj T, object iam.Objec
 }
 
 func (r *Reconciler[T]) addFinalizer(ctx context.Context, obj T) error {
-	if obj.GetLabels()[v1alpha1.ManagedLabel] == "true" || controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
+	managed := r.name == iam.KindPermissionSet && obj.GetLabels()[v1alpha1.ManagedLabel] == "true"
+	if managed || controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
 		return nil
 	}
 	before := obj.DeepCopyObject().(T)
