@@ -209,7 +209,7 @@ func (l *keyLife) facts() iam.KeyFacts {
 	switch bound := l.key.Status.Bearer; {
 	case bound != nil:
 		facts.Bound = &iam.KeyBearer{ID: bound.ID, OwnerEmail: bound.OwnerEmail}
-		if bound.Gone {
+		if bound.GoneAt != nil {
 			facts.Bearer = nil
 		}
 	case l.active.holds():
@@ -271,8 +271,9 @@ func (l *keyLife) conclude(ctx context.Context, decision iam.KeyDecision) (outco
 		if status.Bearer == nil && l.active.bound != nil {
 			status.Bearer = &v1alpha1.BoundBearer{ID: l.active.bound.ID, OwnerEmail: l.active.bound.OwnerEmail}
 		}
-		if status.Bearer != nil {
-			status.Bearer.Gone = true
+		if status.Bearer != nil && status.Bearer.GoneAt == nil {
+			now := l.Clock.Now()
+			status.Bearer.GoneAt = timeOf(&now)
 		}
 		return outcome{}, stalled(v1alpha1.ReasonBearerDeleted, "%s", l.bearerGone())
 	}

@@ -37,7 +37,7 @@ import (
 
 // DigestKeySecret is the Secret, in the operator's namespace, that holds the digest keys.
 // The operator creates it, and from then on only reads it.
-const DigestKeySecret = "iam-operator-digest-keys" //nolint:gosec // the name of a Secret, not its content
+const DigestKeySecret = "iam-operator-digest-keys"
 
 // Options say with what the controllers work.
 type Options struct {

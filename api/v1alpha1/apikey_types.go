@@ -142,9 +142,9 @@ type BoundBearer struct {
 	// +kubebuilder:validation:MaxLength=254
 	// +optional
 	OwnerEmail string `json:"ownerEmail,omitempty"`
-	// gone is true once that principal was found to be gone: no key is ever minted for this object again.
+	// goneAt is when that principal was found to be gone; no key is ever minted for this object again.
 	// +optional
-	Gone bool `json:"gone,omitempty"`
+	GoneAt *metav1.Time `json:"goneAt,omitempty"`
 }
 
 // APIKeyStatus says how the APIKey stands.

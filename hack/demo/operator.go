@@ -76,7 +76,7 @@ func (o *operatorProcess) start(binary string, args ...string) error {
 		return err
 	}
 	// Not bound to a context: it is asked to end, and given the time for it.
-	o.command = exec.Command(binary, args...) //nolint:gosec // the binary was just built from this repository
+	o.command = exec.Command(binary, args...)
 	o.command.Stdout, o.command.Stderr = log, log
 	// Ctrl-C in a terminal goes to the whole group; the operator is to end after what needs it.
 	o.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -149,7 +149,7 @@ func (d *demo) showAudit(ctx context.Context) error {
 
 // kubectlOutput gives what kubectl says.
 func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...) //nolint:gosec // our own kubectl
+	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...)
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
@@ -159,7 +159,7 @@ func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error
 }
 
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
-	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...) //nolint:gosec // our own kubectl
+	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)

@@ -93,7 +93,7 @@ func awaitContent(t *testing.T, o *operator, want string) {
 // Law 1, as a property: a store that was fed change by change equals one that is built
 // from the objects as they are in the end.
 func TestLaw01IncrementalEqualsRebuilt(t *testing.T) {
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	o := startOperator(t)

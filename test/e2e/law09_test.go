@@ -105,7 +105,7 @@ func orders() int {
 // Law 9: whatever the order in which the quickstart is applied, some of it deleted and
 // made again in between, the content comes out the same, by name.
 func TestLaw09AnyOrder(t *testing.T) {
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 9))
 	o := startOperator(t)
