@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"time"
+
 	// getHours("Europe/Paris") is in Scaleway's documentation; whether it works must not hang on the container image.
 	_ "time/tzdata"
 
