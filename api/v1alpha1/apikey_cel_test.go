@@ -129,6 +129,7 @@ func apiKeyStatusRows() []row {
 		{name: "status.bearer.id is long", set: put("status.bearer", map[string]any{"id": long(37)}), want: []string{tooLong("status.bearer.id", 36)}},
 		{name: "status.bearer.ownerEmail is long", set: put("status.bearer", map[string]any{"id": "x", "ownerEmail": long(255)}),
 			want: []string{tooLong("status.bearer.ownerEmail", 254)}},
+		{name: "status.bearer.goneAt is no time", set: put("status.bearer", map[string]any{"id": "x", "goneAt": "x"}), want: []string{notATime("status.bearer.goneAt")}},
 		{name: "status.expiresAt is no time", set: put("status.expiresAt", "x"), want: []string{notATime("status.expiresAt")}},
 		{name: "status.nextRotationAt is no time", set: put("status.nextRotationAt", "x"), want: []string{notATime("status.nextRotationAt")}},
 		{name: "two keys", set: putMany("status.keys", key, 2)},

@@ -150,19 +150,24 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		return unlock, nil
 	}
 	fmt.Fprintln(os.Stderr, "Waiting for another build of the same binaries to end.")
-	taken := make(chan error, 1)
-	go func() { taken <- syscall.Flock(int(f.Fd()), syscall.LOCK_EX) }()
-	select {
-	case err := <-taken:
-		if err != nil {
-			return nil, fmt.Errorf("the lock %s cannot be taken: %w", path, err)
+	// Asking again and again, rather than in the kernel, lets an interrupt end the wait.
+	again := time.NewTicker(lockPoll)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+				return unlock, nil
+			}
+		case <-ctx.Done():
+			unlock()
+			return nil, fmt.Errorf("interrupted while waiting for another build: %w", ctx.Err())
 		}
-		return unlock, nil
-	case <-ctx.Done():
-		unlock() // the goroutine waits on, and should it get the lock, the kernel frees it with the closed file
-		return nil, fmt.Errorf("interrupted while waiting for another build: %w", ctx.Err())
 	}
 }
+
+// lockPoll is how often a build that waits for another looks whether that has ended.
+const lockPoll = 250 * time.Millisecond
 
 // buildInto builds all binaries beside dir and then gives them their place in one step. The caller holds the
 // lock and found dir incomplete: what lies in other building folders was left by builds that were cut off, and dir
