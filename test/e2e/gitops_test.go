@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/storetest"
 )
 
@@ -42,6 +45,17 @@ func awaitAllReady(t *testing.T, objects []*unstructured.Unstructured) {
 	}
 }
 
+// awaitCatalogue waits until the built-in permission sets are in the store, which on a busy
+// machine takes longer than anything else after a start. Their status may be an earlier
+// operator's, so it says nothing.
+func awaitCatalogue(t *testing.T, o *operator) {
+	t.Helper()
+	eventually(t, "the catalogue is in the store", func(ctx context.Context) (bool, string) {
+		count, err := o.Store.Count(ctx, store.Query{Kind: iam.KindPermissionSet})
+		return err == nil && count >= len(iam.Catalogue()), fmt.Sprintf("%d sets, %v", count, err)
+	})
+}
+
 // Once all is Ready, nothing that was applied differs from what the cluster has, and who
 // applies it again, under any name, changes nothing.
 func TestGitOpsQuickstartSettles(t *testing.T) {
@@ -56,6 +70,7 @@ func TestGitOpsQuickstartSettles(t *testing.T) {
 				t.Fatalf("the quickstart has only %d objects", len(objects))
 			}
 			awaitAllReady(t, objects)
+			awaitCatalogue(t, o)
 			awaitQuiet(t, o)
 			// Of what the client applied, a diff by the server shows kubectl's own annotation.
 			nothingDiffers(t, side...)
