@@ -30,12 +30,14 @@ var version = "dev"
 const defaultAPIURL = "https://iam-operator.%s.svc:8443"
 
 type settings struct {
-	database, namespace, apiURL, metrics, probes string
+	database                           controllers.Database
+	namespace, apiURL, metrics, probes string
 }
 
 func main() {
 	var s settings
-	flag.StringVar(&s.database, "database", "iam.db", "path of the SQLite file, on a local file system")
+	flag.StringVar(&s.database.Path, "database", "iam.db", "path of the SQLite file, on a local file system")
+	flag.BoolVar(&s.database.TrustFileSystem, "trust-file-system", false, "accept a FUSE or 9p mount for the database, of which nobody can tell whether it is a network file system")
 	flag.StringVar(&s.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's own namespace, where its digest keys live (default $POD_NAMESPACE)")
 	flag.StringVar(&s.apiURL, "api-url", "", "where the clients of an API key find the IAM API; written into the keys' Secrets (default: Service iam-operator of the own namespace)")
 	flag.StringVar(&s.metrics, "metrics-bind-address", "127.0.0.1:8080", "address of the metrics, or 0 for none")
@@ -93,7 +95,7 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 	if err := errors.Join(mgr.AddHealthzCheck("store", answers(database)), mgr.AddReadyzCheck("store", answers(database))); err != nil {
 		return err
 	}
-	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database, "namespace", s.namespace)
+	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database.Path, "namespace", s.namespace)
 	return mgr.Start(ctx)
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
@@ -69,10 +68,19 @@ func CacheOptions() cache.Options {
 	}}
 }
 
-// OpenDatabase opens the SQLite store at a path, and creates it when it is not there. The
+// Database says which file holds the store.
+type Database struct {
+	// Path of the SQLite file, on a local file system.
+	Path string
+	// TrustFileSystem accepts a FUSE or 9p mount, of which nobody can tell whether it is a
+	// network file system.
+	TrustFileSystem bool
+}
+
+// OpenDatabase opens the SQLite store in a file, and creates it when it is not there. The
 // caller closes it after the manager has ended.
-func OpenDatabase(ctx context.Context, path string) (store.Store, error) {
-	return sqlite.Open(ctx, sqlite.Options{Path: path, Clock: time.Now})
+func OpenDatabase(ctx context.Context, database Database) (store.Store, error) {
+	return sqlite.Open(ctx, sqlite.Options{Path: database.Path, TrustFileSystem: database.TrustFileSystem})
 }
 
 // Setup adds the controllers of all kinds to a manager whose cache has CacheOptions. It

@@ -57,7 +57,7 @@ func startOperator(t *testing.T) client.Client {
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{Scheme: scheme, Cache: controllers.CacheOptions(), Metrics: server.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)}}) // so that each test may start one
 	must(t, err)
-	database, err := controllers.OpenDatabase(t.Context(), filepath.Join(t.TempDir(), "iam.db"))
+	database, err := controllers.OpenDatabase(t.Context(), controllers.Database{Path: filepath.Join(t.TempDir(), "iam.db")})
 	must(t, err)
 	must(t, controllers.Setup(t.Context(), mgr, controllers.Options{Store: database, Namespace: "default", Clock: clock.RealClock{}, Random: rand.Reader}))
 	ended := make(chan error)

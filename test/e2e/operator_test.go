@@ -68,7 +68,7 @@ func (o *operator) start(t *testing.T) {
 		cancel()
 		t.Fatal(err)
 	}
-	database, err := controllers.OpenDatabase(ctx, o.Database)
+	database, err := controllers.OpenDatabase(ctx, controllers.Database{Path: o.Database})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

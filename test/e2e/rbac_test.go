@@ -396,7 +396,7 @@ func awaitAllowed(t *testing.T, user *rest.Config) {
 func startAs(t *testing.T, user *rest.Config, logs *logBuffer) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	database, err := controllers.OpenDatabase(ctx, filepath.Join(t.TempDir(), "iam.db"))
+	database, err := controllers.OpenDatabase(ctx, controllers.Database{Path: filepath.Join(t.TempDir(), "iam.db")})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

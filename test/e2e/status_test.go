@@ -195,7 +195,7 @@ func startFaultyOperator(t *testing.T) (*operator, *faultyStore) {
 	t.Helper()
 	o := &operator{Database: filepath.Join(t.TempDir(), "iam.db"), Clock: &shiftedClock{}, Logs: &logBuffer{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	database, err := controllers.OpenDatabase(ctx, o.Database)
+	database, err := controllers.OpenDatabase(ctx, controllers.Database{Path: o.Database})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
