@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -92,11 +94,23 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("store", answers(database)), mgr.AddReadyzCheck("store", answers(database))); err != nil {
+	if err := errors.Join(mgr.AddHealthzCheck("store", answers(database)), mgr.AddReadyzCheck("store", answers(database)), mgr.AddReadyzCheck("cache", filled(mgr.GetCache()))); err != nil {
 		return err
 	}
 	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database.Path, "namespace", s.namespace)
 	return mgr.Start(ctx)
+}
+
+// filled checks that the operator has seen what is in the cluster.
+func filled(objects cache.Cache) func(*http.Request) error {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if !objects.WaitForCacheSync(ctx) {
+			return errors.New("the cache is not filled yet")
+		}
+		return nil
+	}
 }
 
 // answers checks that the store can be read.

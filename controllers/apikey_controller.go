@@ -4,11 +4,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -58,6 +60,10 @@ func (c apiKeys) judgeSecretName(ctx context.Context, k *v1alpha1.APIKey) error 
 			what:  fmt.Sprintf("Secret %q", name),
 			holds: func(other *v1alpha1.APIKey) bool {
 				return other.Status.SecretName == name || other.Status.SecretName+retiringSuffix == name
+			},
+			// A key whose bearer is gone never needs its Secret again.
+			counts: func(other *v1alpha1.APIKey) (bool, error) {
+				return other.Status.Bearer == nil || other.Status.Bearer.GoneAt == nil, nil
 			},
 		})
 		if err != nil {
@@ -131,6 +137,10 @@ type keyLife struct {
 	absent    missing
 
 	active, retiring foundSecret
+	// minted is the access key that this look has minted, if any; dropped says that it has
+	// deleted the retiring Secret. The cache may be behind with both.
+	minted  string
+	dropped bool
 }
 
 // resolve finds the bearer and the preferred Project. A key that was never minted waits
@@ -187,7 +197,8 @@ func (l *keyLife) live(ctx context.Context) (outcome, error) {
 		decision := iam.DecideKey(facts, l.Clock.Now())
 		done, err := l.carryOut(ctx, decision)
 		if err != nil {
-			return outcome{}, err
+			// The end of a key does not wait for its Secrets to go.
+			return outcome{known: decision.Action == iam.KeyEnd && !apierrors.IsConflict(err)}, err
 		}
 		if done {
 			return l.conclude(ctx, decision)
@@ -253,13 +264,39 @@ func (l *keyLife) carryOut(ctx context.Context, decision iam.KeyDecision) (bool,
 	case iam.KeyRetire:
 		return false, l.retire(ctx, decision.RetireUntil)
 	case iam.KeyDropRetiring:
+		l.dropped = true
 		return false, l.deleteSecret(ctx, l.key, secretName(l.key)+retiringSuffix)
 	case iam.KeyReseal:
 		return false, l.reseal(ctx)
 	case iam.KeyEnd:
+		if err := l.confirmGone(ctx); err != nil {
+			return false, err
+		}
 		return true, l.deleteKeySecrets(ctx, l.key)
 	}
 	return true, nil
+}
+
+// confirmGone asks the API server itself before a key ends for good: the cache may not
+// have a bearer that is there.
+func (l *keyLife) confirmGone(ctx context.Context) error {
+	bound := l.facts().Bound
+	if bound == nil || l.key.Spec.Bearer.Kind == v1alpha1.BearerOwner || l.key.Status.Bearer != nil && l.key.Status.Bearer.GoneAt != nil {
+		return nil
+	}
+	ref := bearerReference(l.key)
+	live := newPrincipal(ref.kind)
+	err := l.APIReader.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, live)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for the bearer before ending its key: %w", err)
+	}
+	if live.GetDeletionTimestamp().IsZero() && hasSettledID(live) && idOf(live) == bound.ID {
+		return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), l.key.Name, errors.New("its bearer is there"))
+	}
+	return nil
 }
 
 // conclude turns the settled state into rows and status.
@@ -316,6 +353,9 @@ func (l *keyLife) bearerGone() string {
 
 func (l *keyLife) conflict() string {
 	name := secretName(l.key)
+	if l.active.State == iam.SecretTerminating {
+		return fmt.Sprintf("Secret %s is being deleted and held by somebody's finalizer; its key counts no more, and a new one is made when it is gone", name)
+	}
 	if l.active.State != iam.SecretForeign {
 		name += retiringSuffix
 	}
@@ -332,6 +372,7 @@ func (l *keyLife) row(found foundSecret, expires *time.Time, retiring bool) *iam
 		Description:      l.key.Spec.Description,
 		BearerKind:       iam.PrincipalKind(l.key.Spec.Bearer.Kind),
 		BearerID:         l.bearer.ID,
+		OwnerEmail:       l.bearer.OwnerEmail,
 		DefaultProjectID: l.projectID,
 		ExpiresAt:        expires,
 		Retiring:         retiring,

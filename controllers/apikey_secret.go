@@ -86,10 +86,12 @@ func (l *keyLife) observe(ctx context.Context) error {
 // the status records, or the store has no row of it; an absence is always confirmed by a
 // live read, so that a lost label is not taken for a deletion.
 func (l *keyLife) look(ctx context.Context, name string, state v1alpha1.KeyState) (foundSecret, error) {
-	if found, known, err := l.lookAtMetadata(ctx, name, state); known || err != nil {
-		return found, err
+	if state == v1alpha1.KeyActive || !l.dropped {
+		if found, known, err := l.lookAtMetadata(ctx, name, state); known || err != nil {
+			return found, err
+		}
 	}
-	if state == v1alpha1.KeyRetiring && !l.mayRetire(ctx, name) {
+	if state == v1alpha1.KeyRetiring && (l.dropped || !l.mayRetire(ctx, name)) {
 		return foundSecret{KeySecret: iam.KeySecret{State: iam.SecretAbsent}}, nil
 	}
 	secret := &corev1.Secret{}
@@ -100,7 +102,31 @@ func (l *keyLife) look(ctx context.Context, name string, state v1alpha1.KeyState
 	if err != nil {
 		return foundSecret{}, fmt.Errorf("read Secret %s: %w", name, err)
 	}
-	return l.examine(secret), nil
+	found := l.examine(secret)
+	if found.holds() && !l.current(found, state) {
+		found.State = iam.SecretAltered
+	}
+	return found, nil
+}
+
+// current says whether a pair is one that the status records, or newer. A Secret that was
+// ended and is put back from a copy is vouched for, but its pair stays ended.
+func (l *keyLife) current(found foundSecret, state v1alpha1.KeyState) bool {
+	recorded := l.key.Status.Keys
+	if len(recorded) == 0 || found.AccessKey == l.minted {
+		return true
+	}
+	for _, minted := range recorded {
+		// The pair that is retired was the active one when the status was written.
+		if minted.AccessKey == found.AccessKey && (minted.State == state || state == v1alpha1.KeyRetiring) {
+			return true
+		}
+		if minted.State == v1alpha1.KeyActive && state == v1alpha1.KeyActive {
+			// The status keeps whole seconds.
+			return found.MintedAt.Truncate(time.Second).After(minted.CreatedAt.Time)
+		}
+	}
+	return false
 }
 
 // mayRetire says whether there can be a retiring Secret at all, so that the keys that do
@@ -133,7 +159,7 @@ func (l *keyLife) lookAtMetadata(ctx context.Context, name string, state v1alpha
 	i := slices.IndexFunc(l.key.Status.Keys, func(minted v1alpha1.MintedKey) bool {
 		return minted.State == state && minted.SecretResourceVersion == metadata.ResourceVersion && minted.DigestKeyID == l.Keyring.Current.ID
 	})
-	if i < 0 || !metav1.IsControlledBy(metadata, l.key) {
+	if i < 0 || !metav1.IsControlledBy(metadata, l.key) || !metadata.DeletionTimestamp.IsZero() {
 		return foundSecret{}, false, nil
 	}
 	row, err := l.Store.Get(ctx, iam.KindAPIKey, l.key.Status.Keys[i].AccessKey)
@@ -158,6 +184,10 @@ func (l *keyLife) examine(secret *corev1.Secret) foundSecret {
 	found.object = secret
 	if !metav1.IsControlledBy(secret, l.key) {
 		found.State = iam.SecretForeign
+		return found
+	}
+	if !secret.DeletionTimestamp.IsZero() {
+		found.State = iam.SecretTerminating
 		return found
 	}
 	seal := secret.Annotations[sealAnnotation]
@@ -317,6 +347,7 @@ func (l *keyLife) fill(secret *corev1.Secret) error {
 	if err != nil {
 		return err
 	}
+	l.minted = pair.AccessKey
 	secret.Data = l.derived()
 	secret.Data[accessKeyField], secret.Data[secretKeyField] = []byte(pair.AccessKey), []byte(pair.SecretKey)
 	secret.Data[awsAccessKeyField], secret.Data[awsSecretKeyField] = []byte(pair.AccessKey), []byte(pair.SecretKey)

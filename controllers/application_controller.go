@@ -67,6 +67,7 @@ func (c applications) countKeys(ctx context.Context, a *v1alpha1.Application) (i
 	if err != nil {
 		return 0, fmt.Errorf("list the application's API keys: %w", err)
 	}
+	keys = slices.DeleteFunc(keys, func(k *v1alpha1.APIKey) bool { return !k.DeletionTimestamp.IsZero() })
 	return int32(len(keys)), nil //nolint:gosec // a count of objects in memory
 }
 

@@ -6,15 +6,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -24,51 +24,69 @@ import (
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
+// catalogueSets holds the built-in permission sets by the names of their objects.
+var catalogueSets = sync.OnceValue(func() map[string]*v1alpha1.PermissionSet {
+	sets := map[string]*v1alpha1.PermissionSet{}
+	for _, set := range iam.Catalogue() {
+		object := permissionSetOf(set)
+		sets[object.Name] = object
+	}
+	return sets
+})
+
+// isCatalogueSet says whether an object has the name of a built-in permission set.
+func isCatalogueSet(obj Object) bool {
+	set, ok := obj.(*v1alpha1.PermissionSet)
+	return ok && catalogueSets()[set.Name] != nil
+}
+
 // catalogue keeps the PermissionSets of the built-in catalogue in the cluster as they are
 // documented: made at start, put back when somebody edits or deletes one.
-type catalogue struct {
-	*Environment
-	sets map[string]iam.CatalogueSet
-}
+type catalogue struct{ *Environment }
 
-func newCatalogue(environment *Environment) *catalogue {
-	c := &catalogue{Environment: environment, sets: map[string]iam.CatalogueSet{}}
-	for _, set := range iam.Catalogue() {
-		c.sets[strings.ToLower(set.Name)] = set
-	}
-	return c
-}
-
-// Reconcile applies one set of the catalogue, if it is not there as it should be.
-func (c *catalogue) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	set, managed := c.sets[request.Name]
-	if !managed {
+// Reconcile puts one set of the catalogue back, if it is not there as it should be.
+func (c catalogue) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	wanted := catalogueSets()[request.Name]
+	if wanted == nil {
 		return ctrl.Result{}, nil
 	}
-	wanted := permissionSetOf(set)
 	held := &v1alpha1.PermissionSet{}
 	err := c.Client.Get(ctx, request.NamespacedName, held)
-	if apierrors.IsNotFound(err) {
-		return ctrl.Result{}, client.IgnoreAlreadyExists(c.Client.Create(ctx, wanted, fieldOwner))
+	switch {
+	case apierrors.IsNotFound(err):
+		err = client.IgnoreAlreadyExists(c.Client.Create(ctx, wanted.DeepCopy()))
+	case err == nil:
+		err = c.putBack(ctx, held, wanted)
+	}
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: behind}, nil
 	}
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("read PermissionSet %s: %w", request.Name, err)
-	}
-	if held.Labels[v1alpha1.ManagedLabel] == "true" && equality.Semantic.DeepEqual(held.Spec, wanted.Spec) {
-		return ctrl.Result{}, nil
-	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
-	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("convert PermissionSet %s: %w", request.Name, err)
-	}
-	patch := &unstructured.Unstructured{Object: map[string]any{"spec": content["spec"]}}
-	patch.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(string(iam.KindPermissionSet)))
-	patch.SetName(wanted.Name)
-	patch.SetLabels(wanted.Labels)
-	if err := c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), fieldOwner, client.ForceOwnership); err != nil {
-		return ctrl.Result{}, fmt.Errorf("apply PermissionSet %s: %w", request.Name, err)
+		return ctrl.Result{}, fmt.Errorf("keep PermissionSet %s as it is documented: %w", request.Name, err)
 	}
 	return ctrl.Result{}, nil
+}
+
+// putBack writes the whole spec: applied, a list would keep what somebody else added. What
+// cannot be changed is made anew.
+func (c catalogue) putBack(ctx context.Context, held, wanted *v1alpha1.PermissionSet) error {
+	if !held.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	if held.Spec.Name != wanted.Spec.Name || held.Spec.ScopeType != wanted.Spec.ScopeType {
+		return client.IgnoreNotFound(c.Client.Delete(ctx, held, client.Preconditions{UID: &held.UID, ResourceVersion: &held.ResourceVersion}))
+	}
+	next := held.DeepCopy()
+	next.Spec = *wanted.Spec.DeepCopy()
+	if next.Labels == nil {
+		next.Labels = map[string]string{}
+	}
+	next.Labels[v1alpha1.ManagedLabel] = "true"
+	controllerutil.RemoveFinalizer(next, v1alpha1.Finalizer)
+	if equality.Semantic.DeepEqual(held, next) {
+		return nil
+	}
+	return c.Client.Update(ctx, next)
 }
 
 func permissionSetOf(set iam.CatalogueSet) *v1alpha1.PermissionSet {
@@ -86,10 +104,10 @@ func permissionSetOf(set iam.CatalogueSet) *v1alpha1.PermissionSet {
 	return wanted
 }
 
-func (c *catalogue) register(mgr ctrl.Manager) error {
+func (c catalogue) register(mgr ctrl.Manager) error {
 	initial := make(chan event.GenericEvent)
 	err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
-		for name := range c.sets {
+		for name := range catalogueSets() {
 			set := &v1alpha1.PermissionSet{}
 			set.Name = name
 			select {

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -97,10 +98,19 @@ func (e *Environment) report(obj, before Object, err error) {
 }
 
 // writeRows makes the entities all that the store holds of an object, in one transaction
-// with the audit events. Nothing is written when the store holds just that already.
-func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, cause audit.Cause) error {
-	settled, err := e.rowsSettled(ctx, object, entities)
+// with the audit events, on behalf of whoever changed the object; obj is nil when it is
+// gone. Nothing is written when the store holds just that already.
+func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object) error {
+	rows, err := rowsOf(ctx, e.Store, object)
+	if err != nil {
+		return err
+	}
+	settled, err := sameEntities(rows, entities)
 	if err != nil || settled {
+		return err
+	}
+	cause, err := e.causeOf(ctx, obj, len(rows) > 0)
+	if err != nil {
 		return err
 	}
 	_, err = e.Store.Write(ctx, func(tx store.Tx) error {
@@ -114,30 +124,15 @@ func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities
 	return err
 }
 
-func (e *Environment) rowsSettled(ctx context.Context, object iam.Object, entities []iam.Entity) (bool, error) {
-	rows, err := rowsOf(ctx, e.Store, object)
-	if err != nil || len(rows) != len(entities) {
-		return false, err
-	}
-	held := map[string]iam.Entity{}
-	for _, row := range rows {
-		held[rowKey(row)] = row
-	}
-	for _, entity := range entities {
-		equal, err := sameEntity(held[rowKey(entity)], entity)
-		if err != nil || !equal {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // causeOf says who is behind a change of an object's rows. A new generation was somebody's
 // doing; what changes at a generation that was applied already is the system's.
-func (e *Environment) causeOf(ctx context.Context, obj Object) (audit.Cause, error) {
+func (e *Environment) causeOf(ctx context.Context, obj Object, hasRows bool) (audit.Cause, error) {
 	cause := audit.System()
+	if obj == nil {
+		return cause, nil
+	}
 	status := obj.GetObjectStatus()
-	applied := obj.GetDeletionTimestamp().IsZero() && status.ObservedGeneration == obj.GetGeneration() && isReady(status)
+	applied := obj.GetDeletionTimestamp().IsZero() && status.ObservedGeneration == obj.GetGeneration() && (hasRows || isReady(status))
 	if manager := specManager(obj); !applied && manager != "" && manager != string(fieldOwner) {
 		cause.Actor = iam.Actor{Kind: iam.ActorKubernetesUser, Name: manager}
 	}
@@ -182,10 +177,14 @@ func specManager(obj client.Object) string {
 }
 
 func isReady(status *v1alpha1.ObjectStatus) bool {
-	for _, condition := range status.Conditions {
-		if condition.Type == v1alpha1.ConditionReady {
-			return condition.Status == metav1.ConditionTrue
-		}
+	return readyReason(status) == v1alpha1.ReasonApplied
+}
+
+// readyReason gives the reason of Ready; empty while there is none.
+func readyReason(status *v1alpha1.ObjectStatus) string {
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return ""
 	}
-	return false
+	return ready.Reason
 }

@@ -33,14 +33,14 @@ func (c organizations) sync(ctx context.Context, o *v1alpha1.Organization) (outc
 	}
 	if err != nil {
 		status.Alias = ""
-		return outcome{}, firstError(c.withdrawAuthorizedKeys(ctx, o, defaultAuthorizedKeys), err)
+		return outcome{known: settled(err)}, firstError(c.withdrawAuthorizedKeys(ctx, o, defaultAuthorizedKeys), err)
 	}
 	status.Alias = o.Spec.Alias
 	home := &corev1.Namespace{}
 	if err := c.Client.Get(ctx, client.ObjectKey{Name: o.Namespace}, home); err != nil {
 		return outcome{}, fmt.Errorf("read the home namespace: %w", err)
 	}
-	result := outcome{entities: []iam.Entity{
+	result := outcome{known: true, entities: []iam.Entity{
 		declared.Organization(o, string(home.UID)), declared.Owner(o), declared.DefaultProject(o),
 	}}
 	_, _, err = c.newTenant(o).syncAuthorizedKeys(ctx, o, c.self(o), defaultAuthorizedKeys)

@@ -19,6 +19,9 @@ type policies struct{ *Environment }
 
 func (c policies) sync(ctx context.Context, p *v1alpha1.Policy) (outcome, error) {
 	describeRules(p)
+	if p.Status.ObservedGeneration != p.Generation {
+		p.Status.PrincipalID = "" // What an earlier generation was bound to says nothing of this one.
+	}
 	tenant, err := c.tenantOf(ctx, p)
 	if err != nil {
 		p.Status.Effective = false
@@ -64,10 +67,7 @@ func describeRules(p *v1alpha1.Policy) {
 // not: somebody must edit the policy, and answer for it.
 func (c policies) bind(ctx context.Context, tenant *tenant, p *v1alpha1.Policy) (id string, failure, err error) {
 	status := &p.Status
-	bound := ""
-	if status.ObservedGeneration == p.Generation {
-		bound = status.PrincipalID
-	}
+	bound := status.PrincipalID
 	if p.Spec.Principal == nil {
 		status.PrincipalID = ""
 		return "", nil, nil

@@ -25,9 +25,9 @@ func (c projects) sync(ctx context.Context, p *v1alpha1.Project) (outcome, error
 	}
 	if err != nil {
 		p.Status.SSHKeys = 0
-		return outcome{}, firstError(c.withdrawAuthorizedKeys(ctx, p, p.Name+authorizedKeysSuffix), err)
+		return outcome{known: settled(err)}, firstError(c.withdrawAuthorizedKeys(ctx, p, p.Name+authorizedKeysSuffix), err)
 	}
-	result := outcome{entities: []iam.Entity{declared.Project(p, tenant.id)}}
+	result := outcome{entities: []iam.Entity{declared.Project(p, tenant.id)}, known: true}
 	name, keys, err := tenant.syncAuthorizedKeys(ctx, p, c.self(p), p.Name+authorizedKeysSuffix)
 	p.Status.AuthorizedKeys, p.Status.SSHKeys = name, int32(keys) //nolint:gosec // a count of objects in memory
 	result.lookAgainAt = c.pollConflict(err)

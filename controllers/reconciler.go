@@ -18,8 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
-	"github.com/iam-operator/iam-operator/internal/audit"
-	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -35,6 +33,9 @@ type outcome struct {
 	// entities are all the rows that the object accounts for; what is not among them is
 	// removed. An object that must not count accounts for none.
 	entities []iam.Entity
+	// known says that the entities are right even though the rest met an error: what people
+	// may do never waits for a ConfigMap or a Secret to be written.
+	known bool
 	// lookAgainAt is when time alone may change the outcome; nil means never.
 	lookAgainAt *time.Time
 }
@@ -99,7 +100,7 @@ func (r *Reconciler[T]) forget(ctx context.Context, request ctrl.Request) error 
 		return client.IgnoreNotFound(err)
 	}
 	object := iam.Object{Kind: r.name, Namespace: request.Namespace, Name: request.Name}
-	return r.writeRows(ctx, object, nil, audit.System())
+	return r.writeRows(ctx, object, nil, nil)
 }
 
 func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
@@ -108,12 +109,12 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 		return ctrl.Result{}, err
 	}
 	status := obj.GetObjectStatus()
-	if declared.HasID(obj) {
-		status.ID = declared.ID(obj)
+	result, err := outcome{}, r.settleID(ctx, obj)
+	if err == nil {
+		result, err = r.kind.sync(ctx, obj)
 	}
-	result, err := r.kind.sync(ctx, obj)
-	if settled(err) {
-		if writeErr := r.writeRowsOf(ctx, before, r.objectOf(obj), result.entities); writeErr != nil {
+	if settled(err) || result.known {
+		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, before); writeErr != nil {
 			err = writeErr
 		}
 	}
@@ -149,7 +150,7 @@ func settled(err error) bool {
 // remove takes the rows away first: revocation never waits for a finalizer.
 func (r *Reconciler[T]) remove(ctx context.Context, obj T) error {
 	object := iam.Object{Kind: r.name, Namespace: obj.GetNamespace(), Name: obj.GetName()}
-	if err := r.writeRowsOf(ctx, obj, object, nil); err != nil {
+	if err := r.writeRows(ctx, object, nil, obj); err != nil {
 		return err
 	}
 	if !controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
@@ -169,19 +170,8 @@ func (r *Reconciler[T]) remove(ctx context.Context, obj T) error {
 	return client.IgnoreNotFound(r.Client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
 
-// writeRowsOf makes the entities all that the store holds of an object, on behalf of
-// whoever changed the object.
-func (r *Reconciler[T]) writeRowsOf(ctx context.Context, obj T, object iam.Object, entities []iam.Entity) error {
-	cause, err := r.causeOf(ctx, obj)
-	if err != nil {
-		return err
-	}
-	return r.writeRows(ctx, object, entities, cause)
-}
-
 func (r *Reconciler[T]) addFinalizer(ctx context.Context, obj T) error {
-	managed := r.name == iam.KindPermissionSet && obj.GetLabels()[v1alpha1.ManagedLabel] == "true"
-	if managed || controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
+	if isCatalogueSet(obj) || controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {
 		return nil
 	}
 	before := obj.DeepCopyObject().(T)

@@ -85,6 +85,9 @@ type tenant struct {
 	*Environment
 	organization *v1alpha1.Organization
 	id           string
+	// admitted keeps what was found of each namespace: one reconciliation is to see one
+	// world, and a label that flaps in between must not look like a deletion.
+	admitted map[string]bool
 }
 
 // tenantOf finds the Organization of an object, or says why the object does not belong to
@@ -103,9 +106,9 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 		}
 		return e.newTenant(organization), nil
 	}
-	admitted := false
+	tenant, admitted := e.newTenant(organization), false
 	if found {
-		if admitted, err = e.newTenant(organization).admits(ctx, obj.GetNamespace()); err != nil {
+		if admitted, err = tenant.admits(ctx, obj.GetNamespace()); err != nil {
 			return nil, err
 		}
 	}
@@ -113,15 +116,26 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 		return nil, waiting(v1alpha1.ReasonNamespaceNotAllowed,
 			"Organization %s in namespace %s does not exist, or does not admit namespace %s in its spec.allowedNamespaces", ref.name, ref.namespace, obj.GetNamespace())
 	}
-	return e.newTenant(organization), nil
+	return tenant, nil
 }
 
 func (e *Environment) newTenant(organization *v1alpha1.Organization) *tenant {
-	return &tenant{e, organization, idOf(organization)}
+	return &tenant{e, organization, idOf(organization), map[string]bool{}}
 }
 
 // admits says whether objects of a namespace may join the Organization.
 func (t *tenant) admits(ctx context.Context, namespace string) (bool, error) {
+	if admitted, known := t.admitted[namespace]; known {
+		return admitted, nil
+	}
+	admitted, err := t.selects(ctx, namespace)
+	if err == nil {
+		t.admitted[namespace] = admitted
+	}
+	return admitted, err
+}
+
+func (t *tenant) selects(ctx context.Context, namespace string) (bool, error) {
 	if namespace == t.organization.Namespace {
 		return true, nil
 	}
@@ -152,7 +166,8 @@ func (t *tenant) has(ctx context.Context, obj belonging) (bool, error) {
 	return t.admits(ctx, obj.GetNamespace())
 }
 
-// find reads an object from the cache. What is being deleted counts as gone.
+// find reads an object from the cache. What is being deleted counts as gone, and what has
+// no id of its own yet as not there.
 func (e *Environment) find(ctx context.Context, ref reference, into client.Object) (bool, error) {
 	err := e.Client.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, into)
 	if apierrors.IsNotFound(err) {
@@ -160,6 +175,9 @@ func (e *Environment) find(ctx context.Context, ref reference, into client.Objec
 	}
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", ref, err)
+	}
+	if obj, ours := into.(Object); ours && !hasSettledID(obj) {
+		return false, nil
 	}
 	return into.GetDeletionTimestamp().IsZero(), nil
 }
@@ -217,9 +235,12 @@ func (t *tenant) groupIDs(ctx context.Context, obj belonging, groups []v1alpha1.
 		if err != nil {
 			return nil, nil, err
 		}
-		// A dynamic group has the members it has, whoever asks to join.
-		if !found || !declaresMembers(group) {
+		switch {
+		case !found:
 			absent.add(ref)
+			continue
+		case !declaresMembers(group):
+			absent = append(absent, fmt.Sprintf("Group %s in namespace %s has a dynamic membership, which nobody can join", ref.name, ref.namespace))
 			continue
 		}
 		ids = append(ids, idOf(group))

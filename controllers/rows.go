@@ -38,6 +38,24 @@ func rowsOf(ctx context.Context, reader store.Reader, object iam.Object) ([]iam.
 	return rows, nil
 }
 
+// sameEntities says whether two lists hold the same, in whatever order.
+func sameEntities(rows, entities []iam.Entity) (bool, error) {
+	if len(rows) != len(entities) {
+		return false, nil
+	}
+	held := map[string]iam.Entity{}
+	for _, row := range rows {
+		held[rowKey(row)] = row
+	}
+	for _, entity := range entities {
+		equal, err := sameEntity(held[rowKey(entity)], entity)
+		if err != nil || !equal {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 func rowKey(entity iam.Entity) string { return string(entity.EntityKind()) + "/" + entity.GetHead().ID }
 
 func sameEntity(a, b iam.Entity) (bool, error) {
@@ -53,8 +71,8 @@ func sameEntity(a, b iam.Entity) (bool, error) {
 }
 
 // replaceRows puts the entities in the place of all rows of an object. A row of an object
-// that is gone takes along what may not outlive it; one that merely does not count, or was
-// replaced, does not.
+// that is gone, be it for a successor of the same name, takes along what may not outlive
+// it; a row that merely does not count any more does not.
 func replaceRows(ctx context.Context, tx store.Tx, recorder *audit.Recorder, object iam.Object, entities []iam.Entity, cause audit.Cause) error {
 	rows, err := rowsOf(ctx, tx, object)
 	if err != nil {

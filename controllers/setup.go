@@ -28,7 +28,6 @@ import (
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/credentials"
-	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
@@ -106,7 +105,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPermissionSet, permissionSets{environment}, &v1alpha1.PermissionSet{}, &v1alpha1.PermissionSetList{}), nil),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindSSHKey, sshKeys{environment}, &v1alpha1.SSHKey{}, &v1alpha1.SSHKeyList{}), nil),
 		add(ctx, mgr, sweep, keyReconciler, wakeKeys),
-		newCatalogue(environment).register(mgr),
+		catalogue{environment}.register(mgr),
 	)
 	if err != nil {
 		return err
@@ -184,5 +183,3 @@ func invalid(errs field.ErrorList) error {
 	}
 	return stalled(v1alpha1.ReasonInvalidSpec, "%s", errs.ToAggregate())
 }
-
-func idOf(obj Object) string { return declared.ID(obj) }

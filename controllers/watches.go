@@ -48,7 +48,7 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 	if err != nil {
 		return nil, fmt.Errorf("index the references of %s: %w", r.name, err)
 	}
-	err = indexer.IndexField(ctx, r.prototype, claimIndex, func(obj client.Object) []string { return r.kind.claims(obj.(T)) })
+	err = indexer.IndexField(ctx, r.prototype, claimIndex, func(obj client.Object) []string { return r.claims(obj.(T)) })
 	if err != nil {
 		return nil, fmt.Errorf("index the claims of %s: %w", r.name, err)
 	}
@@ -57,7 +57,7 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(strings.ToLower(string(r.name))).
 		For(r.prototype, builder.WithPredicates(declaredChanged())).
-		Watches(r.prototype, handler.EnqueueRequestsFromMapFunc(r.wakeContenders), builder.WithPredicates(claimsChanged(r.kind.claims))).
+		Watches(r.prototype, handler.EnqueueRequestsFromMapFunc(r.wakeContenders), builder.WithPredicates(claimsChanged(r.claims))).
 		WatchesRawSource(source.Channel(orphans, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency})
 	for _, prototype := range referable() {
@@ -99,10 +99,13 @@ func (r *Reconciler[T]) wakeReferrers(ctx context.Context, obj client.Object) []
 	return r.requests(ctx, referenceIndex, key)
 }
 
+// claims lists the names that an object wants for itself alone, its id among them.
+func (r *Reconciler[T]) claims(obj T) []string { return append(r.kind.claims(obj), idClaim(obj)) }
+
 // wakeContenders asks for all objects that claim a name which this one claims or holds.
 func (r *Reconciler[T]) wakeContenders(ctx context.Context, obj client.Object) []ctrl.Request {
 	var requests []ctrl.Request
-	for _, claim := range r.kind.claims(obj.(T)) {
+	for _, claim := range r.claims(obj.(T)) {
 		requests = append(requests, r.requests(ctx, claimIndex, claim)...)
 	}
 	return requests
@@ -129,8 +132,14 @@ func declaredChanged() predicate.Predicate {
 		return before.GetGeneration() != after.GetGeneration() ||
 			!maps.Equal(before.GetAnnotations(), after.GetAnnotations()) ||
 			!maps.Equal(before.GetLabels(), after.GetLabels()) ||
+			statusLost(before, after) ||
 			!slices.Equal(before.GetFinalizers(), after.GetFinalizers()) && after.GetDeletionTimestamp().IsZero() && len(after.GetFinalizers()) < len(before.GetFinalizers())
 	}}
+}
+
+func statusLost(before, after client.Object) bool {
+	old, ours := before.(Object)
+	return ours && old.GetObjectStatus().ID != "" && after.(Object).GetObjectStatus().ID == "" && after.(Object).GetObjectStatus().ObservedGeneration <= 0
 }
 
 // referableChanged passes what changes the meaning of a reference: an object that comes
@@ -139,6 +148,9 @@ func referableChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld, e.ObjectNew
 		if before.GetDeletionTimestamp().IsZero() != after.GetDeletionTimestamp().IsZero() || before.GetUID() != after.GetUID() {
+			return true
+		}
+		if obj, ours := after.(Object); ours && hasSettledID(obj) != hasSettledID(before.(Object)) {
 			return true
 		}
 		switch after.(type) {
@@ -177,7 +189,7 @@ func claimsChanged[T Object](claims func(T) []string) predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, after := e.ObjectOld.(T), e.ObjectNew.(T)
 			return !slices.Equal(claims(before), claims(after)) ||
-				isReady(before.GetObjectStatus()) && !isReady(after.GetObjectStatus()) ||
+				readyReason(before.GetObjectStatus()) != readyReason(after.GetObjectStatus()) ||
 				e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 		},
 	}

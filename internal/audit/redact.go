@@ -44,7 +44,7 @@ func declaredOf(entity iam.Entity) fields {
 		}
 	case *iam.APIKey:
 		return fields{
-			"description": e.Description, "bearerKind": string(e.BearerKind), "bearerID": e.BearerID,
+			"description": e.Description, "bearerKind": string(e.BearerKind), "bearerID": e.BearerID, "ownerEmail": e.OwnerEmail,
 			"defaultProjectID": e.DefaultProjectID, "expiresAt": moment(e.ExpiresAt), "retiring": e.Retiring,
 		}
 	case *iam.Policy:

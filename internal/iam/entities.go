@@ -135,6 +135,8 @@ type APIKey struct {
 	Description string        `json:"description,omitempty"`
 	BearerKind  PrincipalKind `json:"bearerKind"`
 	BearerID    string        `json:"bearerID"`
+	// OwnerEmail tells one owner from the next, who has the same id; for a key of the owner, in lower case.
+	OwnerEmail string `json:"ownerEmail,omitempty"`
 	// DefaultProjectID is the preferred Project for Object Storage. It grants nothing.
 	DefaultProjectID string `json:"defaultProjectID"`
 	// ExpiresAt is when the key stops working; nil means never.

@@ -26,7 +26,7 @@ const (
 	KeyExpire KeyAction = "Expire"
 	// KeyEnd: the bearer is gone; both Secrets go, and nothing is ever minted again.
 	KeyEnd KeyAction = "End"
-	// KeyConflict: a Secret of the wanted name is not the operator's.
+	// KeyConflict: a Secret of the wanted name is not the operator's, or is on its way out.
 	KeyConflict KeyAction = "Conflict"
 )
 
@@ -38,6 +38,8 @@ const (
 	SecretAbsent SecretState = "Absent"
 	// SecretForeign: it exists, and is not the operator's for this APIKey.
 	SecretForeign SecretState = "Foreign"
+	// SecretTerminating: the operator's, and being deleted. Its pair counts no more.
+	SecretTerminating SecretState = "Terminating"
 	// SecretIntact: the operator's, as it wrote it.
 	SecretIntact SecretState = "Intact"
 	// SecretAltered: the operator's, but edited by hand.
@@ -126,7 +128,7 @@ func bearerGone(facts KeyFacts, _ time.Time) (KeyAction, bool) {
 }
 
 func secretForeign(facts KeyFacts, _ time.Time) (KeyAction, bool) {
-	return KeyConflict, facts.Active.State == SecretForeign
+	return KeyConflict, facts.Active.State == SecretForeign || facts.Active.State == SecretTerminating
 }
 
 // secretLost covers the first minting as well as a Secret that was deleted in order to rotate.
@@ -177,7 +179,7 @@ func rotationDue(facts KeyFacts, now time.Time) (KeyAction, bool) {
 	switch {
 	case facts.Spec.Overlap <= 0 || !now.Before(retireUntil(facts, now)):
 		return KeyReplace, true
-	case facts.Retiring.State == SecretForeign:
+	case facts.Retiring.State == SecretForeign || facts.Retiring.State == SecretTerminating:
 		return KeyConflict, true
 	}
 	return KeyRetire, true

@@ -45,6 +45,7 @@ func TestDecideKey(t *testing.T) {
 		"secret lost":                      {facts: iam.KeyFacts{Bearer: bearer, Bound: bearer, Active: absent}, want: iam.KeyMint},
 		"all is well":                      {facts: iam.KeyFacts{Bearer: bearer, Bound: bearer, Active: intact("A", 0)}, want: iam.KeyKeep},
 		"secret foreign":                   {facts: iam.KeyFacts{Bearer: bearer, Active: iam.KeySecret{State: iam.SecretForeign}}, want: iam.KeyConflict},
+		"secret terminating":               {facts: iam.KeyFacts{Bearer: bearer, Bound: bearer, Active: iam.KeySecret{State: iam.SecretTerminating, AccessKey: "A", MintedAt: birth}}, want: iam.KeyConflict},
 		"secret altered":                   {facts: iam.KeyFacts{Bearer: bearer, Active: iam.KeySecret{State: iam.SecretAltered}}, want: iam.KeyReplace},
 		"digest key replaced":              {facts: iam.KeyFacts{Bearer: bearer, Active: iam.KeySecret{State: iam.SecretUnsealed, AccessKey: "A", MintedAt: birth}}, want: iam.KeyReseal},
 		"no bearer":                        {facts: iam.KeyFacts{Active: absent}, want: iam.KeyEnd},
@@ -129,7 +130,7 @@ func TestDecideKeySettles(t *testing.T) {
 				t.Fatalf("not settled after %d steps: %+v", step, facts)
 			}
 		}
-		if r := facts.Retiring; r.State == iam.SecretIntact && r.ExpiresAt != nil && !now.Before(*r.ExpiresAt) && facts.Active.State != iam.SecretForeign {
+		if r := facts.Retiring; r.State == iam.SecretIntact && r.ExpiresAt != nil && !now.Before(*r.ExpiresAt) && facts.Active.State != iam.SecretForeign && facts.Active.State != iam.SecretTerminating {
 			if decision := iam.DecideKey(facts, now); decision.Action != iam.KeyEnd {
 				t.Fatalf("a pair past its end was left: %+v", facts)
 			}
@@ -138,7 +139,7 @@ func TestDecideKeySettles(t *testing.T) {
 }
 
 func drawFacts(t *rapid.T) iam.KeyFacts {
-	states := []iam.SecretState{iam.SecretAbsent, iam.SecretForeign, iam.SecretIntact, iam.SecretAltered, iam.SecretUnsealed}
+	states := []iam.SecretState{iam.SecretAbsent, iam.SecretForeign, iam.SecretTerminating, iam.SecretIntact, iam.SecretAltered, iam.SecretUnsealed}
 	hours := func(label string, most int) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, label)) * time.Hour
 	}

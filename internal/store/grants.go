@@ -113,6 +113,10 @@ func findUser(ctx context.Context, r Reader, organization *iam.Organization, key
 	if isOwner != (member.Type == iam.TypeOwner) || isOwner != (member.ID == organization.OwnerID) {
 		return nil, nil
 	}
+	// The id stays when the Organization is handed over; the predecessor's key must not.
+	if isOwner && !strings.EqualFold(key.OwnerEmail, member.Email) {
+		return nil, nil
+	}
 	return &bearer{principal{key.BearerKind, member.ID}, organization.ID, member.Groups}, nil
 }
 

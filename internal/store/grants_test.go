@@ -64,7 +64,7 @@ func newWorld() *world {
 		joined:   group("joined"),
 		annKey:   key("SCWANN", iam.PrincipalMember, "ann"),
 		robotKey: key("SCWROBOT", iam.PrincipalApplication, "robot"),
-		ownerKey: key("SCWOWNER", iam.PrincipalOwner, "owner"),
+		ownerKey: ofOwner(key("SCWOWNER", iam.PrincipalOwner, "owner"), "Owner@example.com"),
 		policy: &iam.Policy{
 			Head: head(iam.KindPolicy, "o", "policy"), Name: "policy", PrincipalKind: iam.PrincipalMember, PrincipalID: "ann",
 			Rules: []iam.Rule{{ID: "rule", PermissionSets: []string{"InstancesReadOnly"}, ProjectIDs: []string{"p"}, Condition: "true"}},
@@ -72,6 +72,11 @@ func newWorld() *world {
 		set:      set("InstancesReadOnly", iam.ScopeProjects, "instance:server:read"),
 		organSet: set("IAMReadOnly", iam.ScopeOrganization, "iam:user:read"),
 	}
+}
+
+func ofOwner(k *iam.APIKey, email string) *iam.APIKey {
+	k.OwnerEmail = email
+	return k
 }
 
 func (w *world) entities() []iam.Entity {
@@ -240,6 +245,7 @@ func TestLawFailClosed(t *testing.T) {
 		{"key that calls the owner a member", "SCWOWNER", func(w *world) { w.ownerKey.BearerKind = iam.PrincipalMember; w.another(iam.PrincipalMember, "owner") }},
 		{"owner whom the organization does not name", "SCWOWNER", func(w *world) { w.organization.OwnerID = "another" }},
 		{"locked member", "SCWANN", func(w *world) { w.ann.Locked = "by hand" }},
+		{"key of the former owner", "SCWOWNER", func(w *world) { w.owner.Email = "next@example.com" }},
 		{"locked owner", "SCWOWNER", func(w *world) { w.owner.Locked = "by hand" }},
 		{"invited guest", "SCWANN", func(w *world) { w.ann.Type, w.ann.Invited = iam.TypeGuest, true }},
 		{"bearer of another organization", "SCWANN", func(w *world) { w.ann.OrganizationID = "other" }},

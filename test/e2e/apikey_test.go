@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/credentials"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
@@ -173,6 +175,44 @@ func TestAPIKeyEditedSecretIsNeverAdopted(t *testing.T) {
 	}
 }
 
+// A pair that was ended stays ended, though a copy of its Secret is put back that the
+// operator itself had sealed.
+func TestAPIKeyCopyOfAnEndedSecretIsNeverAdopted(t *testing.T) {
+	w := newKeyWorld(t, nil)
+	before := w.key.Status.AccessKey
+	saved := w.secret(t, "ci")
+	if err := admin.Delete(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	second := w.awaitKey(t, before)
+	change(t, w.secret(t, "ci"), func(s *corev1.Secret) { s.Data, s.Annotations = saved.Data, saved.Annotations })
+	third := w.awaitKey(t, second)
+	if third == before || w.valid(t, before) || w.valid(t, second) || !w.valid(t, third) {
+		t.Errorf("after %s and %s the key is %s, and the first works again: %v", before, second, third, w.valid(t, before))
+	}
+}
+
+// A Secret that is being deleted counts no more, whoever's finalizer holds it.
+func TestAPIKeyTerminatingSecretCountsNoMore(t *testing.T) {
+	w := newKeyWorld(t, nil)
+	before := w.key.Status.AccessKey
+	secret := w.secret(t, "ci")
+	change(t, secret, func(s *corev1.Secret) { s.Finalizers = []string{"example.com/backup"} })
+	if err := admin.Delete(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	awaitReason(t, w.key, v1alpha1.ReasonSecretConflict)
+	if w.valid(t, before) {
+		t.Error("the key works while its Secret is being deleted")
+	}
+	change(t, secret, func(s *corev1.Secret) { s.Finalizers = nil })
+	after := w.awaitKey(t, before)
+	awaitReady(t, w.key)
+	if !w.valid(t, after) {
+		t.Error("there is no new key")
+	}
+}
+
 func TestAPIKeyForeignSecretIsLeftAlone(t *testing.T) {
 	o := startOperator(t)
 	ns := newNamespace(t, nil)
@@ -307,7 +347,7 @@ func TestAPIKeyOfTheOwnerEndsWhenOwnershipIsHandedOver(t *testing.T) {
 	}
 }
 
-func TestAPIKeySurvivesARotationOfTheDigestKey(t *testing.T) {
+func TestAPIKeySurvivesTheLossOfTheDigestKey(t *testing.T) {
 	w := newKeyWorld(t, nil)
 	access := w.key.Status.AccessKey
 	w.halt(t)
@@ -323,6 +363,34 @@ func TestAPIKeySurvivesARotationOfTheDigestKey(t *testing.T) {
 	})
 	if got := w.secret(t, "ci"); string(got.Data["SCW_SECRET_KEY"]) != string(before.Data["SCW_SECRET_KEY"]) {
 		t.Error("the loss of the digest key changed a pair")
+	}
+}
+
+// A new digest key beside the previous one: every pair is vouched for anew, and none changes.
+func TestAPIKeySurvivesARotationOfTheDigestKey(t *testing.T) {
+	w := newKeyWorld(t, nil)
+	access := w.key.Status.AccessKey
+	w.halt(t)
+	digestKeys := &corev1.Secret{}
+	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: operatorNamespace, Name: "iam-operator-digest-keys"}, digestKeys); err != nil {
+		t.Fatal(err)
+	}
+	next, err := credentials.NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := next.Data()
+	data["previous-id"], data["previous-key"] = digestKeys.Data["current-id"], digestKeys.Data["current-key"]
+	change(t, digestKeys, func(s *corev1.Secret) { s.Data = data })
+	before := w.secret(t, "ci")
+	w.start(t)
+	eventually(t, "the key is vouched for by the new digest key", func(ctx context.Context) (bool, string) {
+		row, err := w.Store.Get(ctx, iam.KindAPIKey, access)
+		return err == nil && row.Entity.(*iam.APIKey).DigestKeyID == next.Current.ID, fmt.Sprint(err)
+	})
+	after := w.secret(t, "ci")
+	if string(after.Data["SCW_SECRET_KEY"]) != string(before.Data["SCW_SECRET_KEY"]) || after.Annotations["iam-operator.dev/seal"] == before.Annotations["iam-operator.dev/seal"] {
+		t.Error("the pair changed, or its seal did not")
 	}
 }
 

@@ -4,14 +4,17 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"net/url"
+	"path/filepath"
 	"runtime"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
-// View reads a store that an operator may be writing. It takes no lock, makes nothing, and
+// View reads a store that an operator may be writing. It takes no lock, makes no file, and
 // migrates nothing: it needs a file of this program's schema.
 type View struct{ s *Store }
 
@@ -20,7 +23,7 @@ func OpenView(ctx context.Context, path string) (*View, error) {
 	s := &Store{path: path, closed: make(chan struct{})}
 	s.reader = reader{s}
 	var err error
-	if s.readers, err = openPool(path, "deferred", runtime.GOMAXPROCS(0), "query_only(1)"); err != nil {
+	if s.readers, err = openReadOnly(path); err != nil {
 		return nil, err
 	}
 	if err := s.readers.QueryRowContext(ctx, "SELECT incarnation FROM meta").Scan(&s.incarnation); err != nil {
@@ -28,6 +31,24 @@ func OpenView(ctx context.Context, path string) (*View, error) {
 		return nil, fmt.Errorf("read the store at %s: %w", path, err)
 	}
 	return &View{s}, nil
+}
+
+// openReadOnly has SQLite open the file itself for reading only: query_only alone would
+// still make a file that is missing, and a journal mode is the writer's to choose.
+func openReadOnly(path string) (*sql.DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the SQLite file: %w", err)
+	}
+	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)", "query_only(1)", "trusted_schema(0)"}}
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: query.Encode()}
+	pool, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open the SQLite file: %w", err)
+	}
+	pool.SetMaxOpenConns(runtime.GOMAXPROCS(0))
+	pool.SetMaxIdleConns(runtime.GOMAXPROCS(0))
+	return pool, nil
 }
 
 // Events gives audit events, newest first.

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
+)
+
+func idOf(obj Object) string { return declared.ID(obj) }
+
+// restoresID says whether an object asks for an id that is not its own uid.
+func restoresID(obj Object) bool {
+	_, asks := obj.GetAnnotations()[v1alpha1.IDAnnotation]
+	return asks || obj.GetObjectStatus().ID != "" && obj.GetObjectStatus().ID != string(obj.GetUID())
+}
+
+// hasSettledID says whether others may refer to an object by its id. An id that is asked
+// for is nobody's until the contest for it is won, which the status records.
+func hasSettledID(obj Object) bool { return !restoresID(obj) || obj.GetObjectStatus().ID != "" }
+
+func idClaim(obj Object) string { return "id/" + idOf(obj) }
+
+// settleID records the object's id. One that is asked for must be free: the object whose
+// uid it is always has it, else the one whose status records it, then the older. All kinds
+// are asked, so that no id ever names two things.
+func (e *Environment) settleID(ctx context.Context, obj Object) error {
+	if !declared.HasID(obj) {
+		return nil // The validator says what is wrong with it.
+	}
+	id := idOf(obj)
+	if id != string(obj.GetUID()) && !isCatalogueSet(obj) {
+		if err := e.judgeID(ctx, obj, id); err != nil {
+			obj.GetObjectStatus().ID = ""
+			return err
+		}
+	}
+	obj.GetObjectStatus().ID = id
+	return nil
+}
+
+func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error {
+	for _, list := range allKinds() {
+		if err := e.Client.List(ctx, list, client.MatchingFields{claimIndex: "id/" + id}, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("list who claims id %s: %w", id, err)
+		}
+		var lost bool
+		err := eachItem(list, func(item client.Object) {
+			other := item.(Object)
+			if other.GetUID() == obj.GetUID() || !other.GetDeletionTimestamp().IsZero() {
+				return
+			}
+			holds := func(o Object) bool { return o.GetObjectStatus().ID == id }
+			lost = lost || string(other.GetUID()) == id || comesFirst(other, obj, holds)
+		})
+		if err != nil {
+			return err
+		}
+		if lost {
+			return waiting(v1alpha1.ReasonConflict, "The id of annotation %s is held by another object; remove the annotation, or wait until the id is freed", v1alpha1.IDAnnotation)
+		}
+	}
+	return nil
+}
+
+// allKinds gives an empty list of each kind.
+func allKinds() []client.ObjectList {
+	return []client.ObjectList{
+		&v1alpha1.OrganizationList{}, &v1alpha1.ProjectList{}, &v1alpha1.MemberList{}, &v1alpha1.GroupList{}, &v1alpha1.ApplicationList{},
+		&v1alpha1.APIKeyList{}, &v1alpha1.PolicyList{}, &v1alpha1.PermissionSetList{}, &v1alpha1.SSHKeyList{},
+	}
+}
