@@ -14,8 +14,9 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
-// View reads a store that an operator may be writing. It takes no lock, makes no file, and
-// migrates nothing: it needs a file of this program's schema.
+// View reads a store that an operator may be writing. It takes no lock, makes no store, and
+// migrates nothing: it needs a file of this program's schema. Where nobody has the file
+// open, SQLite leaves its -wal and -shm files beside it, as any reader needs them.
 type View struct{ s *Store }
 
 // OpenView opens the file at a path for reading.
