@@ -2,7 +2,7 @@
 
 // Command demo shows the operator at work: a control plane on this machine's loopback,
 // the operator as its shipped ServiceAccount with its shipped RBAC, the quickstart applied
-// with kubectl, and what came of it. It stays until Ctrl-C; with --once it ends by itself,
+// with kubectl, and what came of it. It stays until Ctrl-C, or until its terminal is closed; with --once it ends by itself,
 // with exit code 0 only if everything became Ready.
 package main
 
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/iam-operator/iam-operator/hack/localcluster"
@@ -27,7 +28,13 @@ const (
 func main() {
 	once := flag.Bool("once", false, "end when everything was shown")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Linux counts the end of the thread that started the operator as the death of its parent.
+	runtime.LockOSThread()
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	if err := run(ctx, *once); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)

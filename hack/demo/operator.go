@@ -25,6 +25,11 @@ const (
 	stopTimeout  = 10 * time.Second
 )
 
+// launcher has the kernel kill the operator when the demo is killed, where setpriv can arrange that, as localcluster does
+// for the control plane.
+const launcher = `if setpriv --pdeathsig KILL true 2>/dev/null; then exec setpriv --pdeathsig KILL "$0" "$@"; fi
+exec "$0" "$@"`
+
 // operatorProcess is the operator, as a process of its own.
 type operatorProcess struct {
 	command *exec.Cmd
@@ -76,7 +81,7 @@ func (o *operatorProcess) start(binary string, args ...string) error {
 		return err
 	}
 	// Not bound to a context: it is asked to end, and given the time for it.
-	o.command = exec.Command(binary, args...)
+	o.command = exec.Command("/bin/sh", append([]string{"-c", launcher, binary}, args...)...)
 	o.command.Stdout, o.command.Stderr = log, log
 	// Ctrl-C in a terminal goes to the whole group; the operator is to end after what needs it.
 	o.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
