@@ -88,6 +88,11 @@ NO_RACE = printf '%s\n' \
   'compiler (gcc or clang, with the libc headers). Data races go unseen in this run.' \
   '********************************************************************************' >&2
 
+.PHONY: test-orders
+test-orders: controlplane ## Apply the quickstart in 200 random orders, of which `test` tries 20: some minutes
+	@assets=$(ASSETS); \
+	KUBEBUILDER_ASSETS=$$assets ORDERS=200 go test ./test/e2e -run TestLaw09 -count=1 -timeout $(TEST_TIMEOUT)
+
 .PHONY: controlplane
 controlplane: ## Build kube-apiserver, etcd, kubectl and kube-controller-manager once, into the user's cache
 	@assets=$(ASSETS); echo "controlplane: $$assets"
