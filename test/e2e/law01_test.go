@@ -23,7 +23,7 @@ import (
 // rotation; the same ids, the same content and the same valid keys come back by themselves.
 func TestLaw01Rebuild(t *testing.T) {
 	o := startOperator(t)
-	w := newWorld(t, 28)
+	w := newWorld(t, 29)
 	o.Clock.SetTime(o.Clock.Now().Add(720*time.Hour + time.Minute))
 	for _, key := range w.keys {
 		poke(t, key)
@@ -38,7 +38,7 @@ func TestLaw01Rebuild(t *testing.T) {
 			rotating++
 		}
 	}
-	if rotating == 0 || len(w.objects) < 197 {
+	if rotating == 0 || len(w.objects) < 200 {
 		t.Fatalf("%d objects and %d keys in overlap are too few", len(w.objects), rotating)
 	}
 	awaitQuiet(t, o)
