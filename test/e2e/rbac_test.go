@@ -123,6 +123,7 @@ func TestEveryRBACRuleIsNeeded(t *testing.T) {
 	}
 	since := time.Now()
 	t.Run("lists", exerciseLists)
+	squatCatalogueName(t)
 	o := startOperator(t)
 	exerciseKeys(t, o)
 	exerciseConfigMap(t)
@@ -231,6 +232,12 @@ func exerciseConfigMap(t *testing.T) {
 // exerciseCatalogue edits and deletes built-in permission sets.
 func exerciseCatalogue(t *testing.T) {
 	t.Helper()
+	squatted := &v1alpha1.PermissionSet{}
+	squatted.Name = squattedSet
+	eventually(t, "the squatted set is made anew", func(ctx context.Context) (bool, string) {
+		err := admin.Get(ctx, keyOf(squatted), squatted)
+		return err == nil && squatted.Spec.ScopeType == v1alpha1.ScopeTypeOrganization, fmt.Sprint(err, squatted.Spec.ScopeType)
+	})
 	edited, deleted := &v1alpha1.PermissionSet{}, &v1alpha1.PermissionSet{}
 	edited.Name, deleted.Name = "instancesreadonly", "iamreadonly"
 	awaitReady(t, edited, deleted)
@@ -248,6 +255,20 @@ func exerciseCatalogue(t *testing.T) {
 		err := admin.Get(ctx, keyOf(deleted), deleted)
 		return err == nil && deleted.UID != former, fmt.Sprint(err)
 	})
+}
+
+const squattedSet = "billingmanager"
+
+// squatCatalogueName puts another set in the place of a built-in one, of a scope type that
+// cannot be changed, while no operator runs.
+func squatCatalogueName(t *testing.T) {
+	t.Helper()
+	set := &v1alpha1.PermissionSet{Spec: v1alpha1.PermissionSetSpec{
+		Name: "BillingManager", ScopeType: v1alpha1.ScopeTypeProjects, Permissions: []v1alpha1.Permission{"shop:order:read"},
+	}}
+	set.Name = squattedSet
+	remove(t, set.DeepCopy())
+	create(t, set)
 }
 
 // exerciseEvents has the operator say the same twice of one and the same object, which it
