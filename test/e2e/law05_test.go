@@ -110,8 +110,12 @@ func TestLaw05FailClosed(t *testing.T) {
 			})
 			awaitReason(t, w.policy, v1alpha1.ReasonInvalidSpec)
 		},
-		"the policy is terminating": func(t *testing.T, w *grantWorld) { terminate(t, w.policy) },
-		"the group is terminating":  func(t *testing.T, w *grantWorld) { terminate(t, w.group) },
+		"the policy is terminating":         func(t *testing.T, w *grantWorld) { terminate(t, w.policy) },
+		"the bearer is terminating":         func(t *testing.T, w *grantWorld) { terminate(t, w.person) },
+		"the key is terminating":            func(t *testing.T, w *grantWorld) { terminate(t, w.key) },
+		"the project is terminating":        func(t *testing.T, w *grantWorld) { terminate(t, w.project) },
+		"the permission set is terminating": func(t *testing.T, w *grantWorld) { terminate(t, w.set) },
+		"the group is terminating":          func(t *testing.T, w *grantWorld) { terminate(t, w.group) },
 		"the organization is terminating": func(t *testing.T, w *grantWorld) {
 			terminate(t, w.org)
 			awaitReason(t, w.policy, v1alpha1.ReasonNamespaceNotAllowed)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -83,19 +84,75 @@ func reconciliations(t *testing.T) float64 {
 	return total
 }
 
+// awaitNoLeftovers waits until the namespaces of the tests before are gone.
+func awaitNoLeftovers(t *testing.T) {
+	t.Helper()
+	eventually(t, "no namespace is being deleted", func(ctx context.Context) (bool, string) {
+		namespaces := &corev1.NamespaceList{}
+		err := admin.List(ctx, namespaces)
+		for _, namespace := range namespaces.Items {
+			if !namespace.DeletionTimestamp.IsZero() {
+				return false, namespace.Name
+			}
+		}
+		return err == nil, fmt.Sprint(err)
+	})
+}
+
+// settleInEveryState leaves a key in overlap, one that expired, one whose bearer is gone,
+// one whose Secret is another's, and a guest whose invitation lapsed.
+func settleInEveryState(t *testing.T, o *operator, w *world, guest *v1alpha1.Member) {
+	t.Helper()
+	bearer := application(w.organization, w.home, "short-lived")
+	ended := apiKey(w.organization, w.home, "ended", v1alpha1.Bearer{Kind: v1alpha1.BearerApplication, Name: "short-lived"})
+	expired := apiKey(w.organization, w.home, "expired", v1alpha1.Bearer{Kind: v1alpha1.BearerOwner})
+	expired.Spec.ExpiresIn = "1h"
+	foreign := &corev1.Secret{ObjectMeta: objectMeta(w.home, "foreign")}
+	conflicting := apiKey(w.organization, w.home, "foreign", v1alpha1.Bearer{Kind: v1alpha1.BearerOwner})
+	create(t, bearer, ended, expired, foreign, conflicting)
+	awaitReady(t, bearer, ended, expired)
+	awaitReason(t, conflicting, v1alpha1.ReasonSecretConflict)
+	remove(t, bearer)
+	awaitReason(t, ended, v1alpha1.ReasonBearerDeleted)
+
+	rotating := w.keys[0]
+	o.Clock.SetTime(o.Clock.Now().Add(720*time.Hour + time.Minute))
+	poke(t, rotating)
+	poke(t, expired)
+	poke(t, guest)
+	awaitReason(t, expired, v1alpha1.ReasonExpired)
+	awaitReason(t, guest, v1alpha1.ReasonExpired)
+	eventually(t, "a key is in overlap", func(ctx context.Context) (bool, string) {
+		err := admin.Get(ctx, keyOf(rotating), rotating)
+		return err == nil && len(rotating.Status.Keys) == 2, fmt.Sprint(err, rotating.Status.Keys)
+	})
+	// The others that rotate are due as well.
+	for _, key := range w.keys {
+		poke(t, key)
+	}
+}
+
 // Law 7: once settled, a full resync (every object reconciled anew, from an empty cache)
 // makes no write to the API server, no write to the store and no event.
 func TestLaw07Silence(t *testing.T) {
 	o := startOperator(t)
+	awaitNoLeftovers(t)
 	w := newWorld(t, 8)
 	locked := member(w.organization, w.home, "locked")
 	locked.Spec.State = v1alpha1.StateLocked
 	waits := policy(w.organization, w.home, "waits", &v1alpha1.Principal{Kind: v1alpha1.PrincipalGroup, Name: "nobody"})
 	broken := policy(w.organization, w.home, "broken", nil, v1alpha1.PolicyRule{PermissionSets: []v1alpha1.PermissionSetName{"IAMReadOnly"}, Scope: v1alpha1.ScopeOrganization, Condition: "1"})
-	create(t, locked, waits, broken)
-	awaitReady(t, locked)
+	guest := &v1alpha1.Member{ObjectMeta: objectMeta(w.home, "guest"), Spec: v1alpha1.MemberSpec{OrganizationRef: of(w.organization, w.home), Type: v1alpha1.TypeGuest, Email: "guest@acme.example"}}
+	rival := member(w.organization, w.home, "rival")
+	rival.Spec.Username = "LOCKED"
+	create(t, locked, waits, broken, guest)
+	awaitReady(t, locked, guest)
+	create(t, rival)
+	awaitReason(t, rival, v1alpha1.ReasonConflict)
 	awaitReason(t, waits, v1alpha1.ReasonReferenceNotFound)
 	awaitReason(t, broken, v1alpha1.ReasonInvalidSpec)
+	settleInEveryState(t, o, w, guest)
+	awaitCatalogue(t, o)
 	awaitQuiet(t, o)
 	o.halt(t)
 
@@ -105,7 +162,7 @@ func TestLaw07Silence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := float64(len(w.objects) + 3 + 2*202)
+	objects := float64(len(w.objects) + 5 + 2*202)
 	eventually(t, "every object is reconciled anew", func(context.Context) (bool, string) {
 		done := reconciliations(t) - before
 		return done >= objects, fmt.Sprintf("%v of %v", done, objects)
