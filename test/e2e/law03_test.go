@@ -73,7 +73,9 @@ func followStore(t *testing.T, s store.Store, after store.Revision) *storeFollow
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-f.ended
+		if err := <-f.ended; !errors.Is(err, context.Canceled) && !errors.Is(err, store.ErrClosed) {
+			t.Errorf("the follower ended by itself: %v", err)
+		}
 	})
 	return f
 }
