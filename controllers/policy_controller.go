@@ -52,7 +52,7 @@ func describeRules(p *v1alpha1.Policy) {
 			sets[name] = true
 		}
 		if rule.Scope == v1alpha1.ScopeOrganization {
-			scopes[reference{kind: iam.KindPolicy}] = true // The Organization as a whole is a scope of its own.
+			scopes[reference{}] = true // The Organization as a whole is a scope of its own, which no reference names.
 		}
 		for _, ref := range rule.ProjectRefs {
 			scopes[projectReference(p, ref)] = true

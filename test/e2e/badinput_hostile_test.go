@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -216,7 +217,7 @@ func TestHostileLongestNames(t *testing.T) {
 	poke(t, key)
 	eventually(t, "both Secrets are there", func(ctx context.Context) (bool, string) {
 		active, retiring := &corev1.Secret{}, &corev1.Secret{}
-		err := joinErrors(
+		err := errors.Join(
 			admin.Get(ctx, client.ObjectKey{Namespace: w.home, Name: key.Spec.SecretName}, active),
 			admin.Get(ctx, client.ObjectKey{Namespace: w.home, Name: key.Spec.SecretName + "-retiring"}, retiring))
 		return err == nil, fmt.Sprint(err)

@@ -156,5 +156,3 @@ func (l *logBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.buffer.String()
 }
-
-func joinErrors(errs ...error) error { return errors.Join(errs...) }

@@ -8,6 +8,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,7 +71,7 @@ func runSuite(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = joinErrors(err, cluster.Stop()) }()
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
 	if err := prepare(ctx, scratch); err != nil {
 		return 0, err
 	}
