@@ -1,4 +1,4 @@
-# Needs Go, git, make and a POSIX shell with its usual companions (awk, find, grep, sed). Everything else (tools, API server, etcd, kubectl) is built by Go
+# Needs Go, git, make and a POSIX shell with its usual companions (awk, find, grep, sed; for the tests also diff and ps). Everything else (tools, API server, etcd, kubectl) is built by Go
 # from the modules that a go.sum in this repository vouches for; nothing is downloaded by other means.
 
 SHELL := /bin/sh
