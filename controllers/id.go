@@ -24,7 +24,7 @@ func restoresID(obj Object) bool {
 // for is nobody's until the contest for it is won, which the status records.
 func hasSettledID(obj Object) bool { return !restoresID(obj) || obj.GetObjectStatus().ID != "" }
 
-func idClaim(obj Object) string { return "id/" + idOf(obj) }
+func idClaim(id string) string { return "id/" + id }
 
 // settleID records the object's id. One that is asked for must be free: the object whose
 // uid it is always has it, else the one whose status records it, then the older. All kinds
@@ -46,7 +46,7 @@ func (e *Environment) settleID(ctx context.Context, obj Object) error {
 
 func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error {
 	for _, list := range allKinds() {
-		if err := e.Client.List(ctx, list, client.MatchingFields{claimIndex: "id/" + id}, client.UnsafeDisableDeepCopy); err != nil {
+		if err := e.Client.List(ctx, list, client.MatchingFields{claimIndex: idClaim(id)}, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("list who claims id %s: %w", id, err)
 		}
 		var lost bool

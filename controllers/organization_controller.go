@@ -77,11 +77,13 @@ func (organizations) references(o *v1alpha1.Organization) []reference {
 	return []reference{{kindNamespace, "", o.Namespace}}
 }
 
+// claims lists the alias, and the owner's id, which belongs to no object of its own.
 func (organizations) claims(o *v1alpha1.Organization) []string {
-	if o.Spec.Alias == "" {
-		return nil
+	claims := []string{idClaim(iam.OwnerID(idOf(o)))}
+	if o.Spec.Alias != "" {
+		claims = append(claims, aliasClaim(o.Spec.Alias))
 	}
-	return []string{aliasClaim(o.Spec.Alias)}
+	return claims
 }
 
 func aliasClaim(alias string) string { return "alias/" + alias }

@@ -100,7 +100,7 @@ func (r *Reconciler[T]) wakeReferrers(ctx context.Context, obj client.Object) []
 }
 
 // claims lists the names that an object wants for itself alone, its id among them.
-func (r *Reconciler[T]) claims(obj T) []string { return append(r.kind.claims(obj), idClaim(obj)) }
+func (r *Reconciler[T]) claims(obj T) []string { return append(r.kind.claims(obj), idClaim(idOf(obj))) }
 
 // wakeContenders asks for all objects that claim a name which this one claims or holds.
 func (r *Reconciler[T]) wakeContenders(ctx context.Context, obj client.Object) []ctrl.Request {

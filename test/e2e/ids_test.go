@@ -31,6 +31,10 @@ func TestATakenIDIsNobodyElses(t *testing.T) {
 			}
 		})
 	}
+	king := application(w.org, w.guest, "king")
+	king.Annotations = map[string]string{v1alpha1.IDAnnotation: w.org.Status.OwnerID}
+	create(t, king)
+	awaitReason(t, king, v1alpha1.ReasonConflict)
 	key := apiKey(w.org, w.guest, "stolen", v1alpha1.Bearer{Kind: v1alpha1.BearerMember, Name: "thief"})
 	create(t, key)
 	awaitReason(t, key, v1alpha1.ReasonReferenceNotFound)
