@@ -1,5 +1,5 @@
-# Needs Go, git, make and a POSIX shell with its usual companions (awk, find, grep, sed; for the tests also diff and ps). Everything else (tools, API server, etcd, kubectl) is built by Go
-# from the modules that a go.sum in this repository vouches for; nothing is downloaded by other means.
+# Needs Go, git, make and a POSIX shell with its usual companions (awk, find, grep, sed; for the tests also diff and ps). Everything else (tools, API server,
+# etcd, kubectl) is built by Go from the modules that a go.sum in this repository vouches for; nothing is downloaded by other means.
 
 SHELL := /bin/sh
 # -e: a recipe line of several commands stops at the first that fails, as a list of single lines would.
