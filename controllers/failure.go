@@ -62,12 +62,14 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// conflictPoll is how often a Secret or ConfigMap that is not ours, and so not watched, is looked at again.
+// conflictPoll is how often to look again at what is held by something that is not watched:
+// a Secret or ConfigMap that is not ours, an id of an object of another kind.
 const conflictPoll = 30 * time.Second
 
 // pollConflict says when to look again after a failure that no watch will end; nil for any other.
 func (e *Environment) pollConflict(err error) *time.Time {
-	if f, ok := asFailure(err); !ok || f.reason != v1alpha1.ReasonSecretConflict {
+	f, ok := asFailure(err)
+	if !ok || f.reason != v1alpha1.ReasonSecretConflict && f.reason != v1alpha1.ReasonConflict {
 		return nil
 	}
 	at := e.Clock.Now().Add(conflictPoll)

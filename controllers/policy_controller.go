@@ -137,9 +137,13 @@ func (c policies) resolveRules(ctx context.Context, tenant *tenant, p *v1alpha1.
 func (c policies) permissionSet(ctx context.Context, name v1alpha1.PermissionSetName) (*v1alpha1.PermissionSet, error) {
 	set := &v1alpha1.PermissionSet{}
 	found, err := c.find(ctx, permissionSetReference(name), set)
-	// A set that is refused holds nothing, as if it were not there.
-	if err != nil || !found || set.Spec.Name != name || len(declared.ValidatePermissionSet(set)) > 0 {
+	if err != nil || !found || set.Spec.Name != name {
 		return nil, err
+	}
+	// A set that is refused holds nothing, as if it were not there. A built-in one holds what
+	// is documented, whatever somebody made of its object.
+	if !isCatalogueSet(set) && len(declared.ValidatePermissionSet(set)) > 0 {
+		return nil, nil
 	}
 	return set, nil
 }

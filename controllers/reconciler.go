@@ -112,6 +112,9 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 	result, err := outcome{}, r.settleID(ctx, obj)
 	if err == nil {
 		result, err = r.kind.sync(ctx, obj)
+	} else {
+		// The id may be held by an object of another kind, whose end nobody here is told of.
+		result.lookAgainAt = r.pollConflict(err)
 	}
 	if settled(err) || result.known {
 		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, before); writeErr != nil {

@@ -26,6 +26,7 @@ func TestLaw10NamespacesDeleteInAnyOrder(t *testing.T) {
 		"together":    func(w *world) [][]string { return [][]string{{w.home, w.guest}} },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Most of it is waiting for the namespace controller.
 			w := newWorld(t, 6)
 			for _, batch := range deletions(w) {
 				deleteNamespaces(t, batch...)
