@@ -65,6 +65,7 @@ func TestGitOpsQuickstartSettles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := startOperator(t)
+			awaitNoLeftovers(t)
 			objects := applyQuickstart(t, side...)
 			if len(objects) < 14 {
 				t.Fatalf("the quickstart has only %d objects", len(objects))
