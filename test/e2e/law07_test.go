@@ -87,7 +87,8 @@ func reconciliations(t *testing.T) float64 {
 // awaitNoLeftovers waits until the namespaces of the tests before are gone.
 func awaitNoLeftovers(t *testing.T) {
 	t.Helper()
-	eventually(t, "no namespace is being deleted", func(ctx context.Context) (bool, string) {
+	// Kubernetes takes its time, and a test may leave a thousand objects.
+	eventuallyWithin(t, 5*patience, "no namespace is being deleted", func(ctx context.Context) (bool, string) {
 		namespaces := &corev1.NamespaceList{}
 		err := admin.List(ctx, namespaces)
 		for _, namespace := range namespaces.Items {

@@ -26,14 +26,19 @@ const poll = 20 * time.Millisecond
 // eventually waits for a condition; what it last said about itself is in the failure.
 func eventually(t *testing.T, what string, condition func(ctx context.Context) (bool, string)) {
 	t.Helper()
+	eventuallyWithin(t, patience, what, condition)
+}
+
+func eventuallyWithin(t *testing.T, limit time.Duration, what string, condition func(ctx context.Context) (bool, string)) {
+	t.Helper()
 	last := ""
-	err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), poll, limit, true, func(ctx context.Context) (bool, error) {
 		ok, why := condition(ctx)
 		last = why
 		return ok, nil
 	})
 	if err != nil {
-		t.Fatalf("%s: not within %s; last: %s", what, patience, last)
+		t.Fatalf("%s: not within %s; last: %s", what, limit, last)
 	}
 }
 
