@@ -20,6 +20,7 @@ import (
 // and leave no row behind.
 func TestLaw10NamespacesDeleteInAnyOrder(t *testing.T) {
 	o := startOperator(t)
+	awaitNoLeftovers(t)
 	for name, deletions := range map[string]func(w *world) [][]string{
 		"home first":  func(w *world) [][]string { return [][]string{{w.home}, {w.guest}} },
 		"guest first": func(w *world) [][]string { return [][]string{{w.guest}, {w.home}} },
@@ -58,7 +59,7 @@ func deleteNamespaces(t *testing.T, names ...string) {
 	for _, name := range names {
 		namespace := &corev1.Namespace{}
 		namespace.Name = name
-		awaitGone(t, namespace)
+		awaitGoneWithin(t, 5*patience, namespace)
 	}
 }
 

@@ -91,8 +91,13 @@ func remove(t *testing.T, obj client.Object) {
 
 func awaitGone(t *testing.T, obj client.Object) {
 	t.Helper()
+	awaitGoneWithin(t, patience, obj)
+}
+
+func awaitGoneWithin(t *testing.T, limit time.Duration, obj client.Object) {
+	t.Helper()
 	uid := obj.GetUID()
-	eventually(t, fmt.Sprintf("%T %s is gone", obj, obj.GetName()), func(ctx context.Context) (bool, string) {
+	eventuallyWithin(t, limit, fmt.Sprintf("%T %s is gone", obj, obj.GetName()), func(ctx context.Context) (bool, string) {
 		err := admin.Get(ctx, keyOf(obj), obj)
 		if err == nil && uid != "" && obj.GetUID() != uid {
 			return true, ""
