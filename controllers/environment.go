@@ -82,8 +82,8 @@ func own(owner, owned client.Object, scheme *runtime.Scheme) error {
 	return controllerutil.SetControllerReference(owner, owned, scheme, controllerutil.WithBlockOwnerDeletion(false))
 }
 
-// report tells people what changed for an object, where they look for it: only when
-// Ready turned, and only what they can act on.
+// report tells people that an object is stalled, where they look for it: once for each
+// reason and generation, and only what they can act on.
 func (e *Environment) report(obj, before Object, err error) {
 	f, explained := asFailure(err)
 	if e.Events == nil || !explained || f.class != stalledClass {

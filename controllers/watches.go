@@ -133,7 +133,7 @@ func declaredChanged() predicate.Predicate {
 			!maps.Equal(before.GetAnnotations(), after.GetAnnotations()) ||
 			!maps.Equal(before.GetLabels(), after.GetLabels()) ||
 			statusLost(before, after) ||
-			!slices.Equal(before.GetFinalizers(), after.GetFinalizers()) && after.GetDeletionTimestamp().IsZero() && len(after.GetFinalizers()) < len(before.GetFinalizers())
+			after.GetDeletionTimestamp().IsZero() && len(after.GetFinalizers()) < len(before.GetFinalizers())
 	}}
 }
 
