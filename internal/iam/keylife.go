@@ -116,15 +116,26 @@ func DecideKey(facts KeyFacts, now time.Time) KeyDecision {
 type keyCheck func(facts KeyFacts, now time.Time) (KeyAction, bool)
 
 // keyChecks in order: what ends a key comes before what makes one, so that nothing is
-// ever minted for a bearer that is gone or past the expiry.
+// ever minted for a bearer that is gone or past the expiry, and a retiring pair ends in
+// time whatever became of the active one.
 var keyChecks = []keyCheck{
-	bearerGone, secretForeign, secretLost, secretAltered, rotationHalfDone,
-	retiringOver, rotationDue, sealOutdated, keyExpired,
+	bearerGone, retiringOver, secretForeign, secretLost, secretAltered,
+	rotationHalfDone, rotationDue, sealOutdated, keyExpired,
 }
 
 func bearerGone(facts KeyFacts, _ time.Time) (KeyAction, bool) {
 	gone := facts.Bearer == nil || (facts.Bound != nil && *facts.Bound != *facts.Bearer)
 	return KeyEnd, gone
+}
+
+func retiringOver(facts KeyFacts, now time.Time) (KeyAction, bool) {
+	switch facts.Retiring.State {
+	case SecretAltered:
+		return KeyDropRetiring, true
+	case SecretIntact, SecretUnsealed:
+		return KeyDropRetiring, facts.Retiring.ExpiresAt == nil || !now.Before(*facts.Retiring.ExpiresAt)
+	}
+	return "", false
 }
 
 func secretForeign(facts KeyFacts, _ time.Time) (KeyAction, bool) {
@@ -156,16 +167,6 @@ func secretAltered(facts KeyFacts, now time.Time) (KeyAction, bool) {
 // copied, and its place not yet taken.
 func rotationHalfDone(facts KeyFacts, _ time.Time) (KeyAction, bool) {
 	return KeyReplace, facts.Retiring.holdsPair() && facts.Retiring.AccessKey == facts.Active.AccessKey
-}
-
-func retiringOver(facts KeyFacts, now time.Time) (KeyAction, bool) {
-	switch facts.Retiring.State {
-	case SecretAltered:
-		return KeyDropRetiring, true
-	case SecretIntact, SecretUnsealed:
-		return KeyDropRetiring, facts.Retiring.ExpiresAt == nil || !now.Before(*facts.Retiring.ExpiresAt)
-	}
-	return "", false
 }
 
 func rotationDue(facts KeyFacts, now time.Time) (KeyAction, bool) {

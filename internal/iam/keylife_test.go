@@ -77,6 +77,9 @@ func TestDecideKey(t *testing.T) {
 			expires: after(22 * hour), nextRotation: after(20 * hour), lookAgain: after(12 * hour)},
 		"overlap over": {facts: iam.KeyFacts{Bearer: bearer, Spec: rotating, Active: intact("B", 10*hour), Retiring: retiring}, at: 12 * hour, want: iam.KeyDropRetiring,
 			expires: after(22 * hour), nextRotation: after(20 * hour), lookAgain: after(20 * hour)},
+		"overlap over, active secret foreign": {facts: iam.KeyFacts{Bearer: bearer, Spec: rotating, Active: iam.KeySecret{State: iam.SecretForeign}, Retiring: retiring}, at: 12 * hour, want: iam.KeyDropRetiring},
+		"overlap over, expired, active secret lost": {facts: iam.KeyFacts{Bearer: bearer, Spec: iam.KeySpec{ExpiresAt: after(hour)}, Active: absent, Retiring: retiring}, at: 12 * hour, want: iam.KeyDropRetiring,
+			expires: after(hour)},
 		"retiring secret altered": {facts: iam.KeyFacts{Bearer: bearer, Spec: rotating, Active: intact("B", 10*hour), Retiring: iam.KeySecret{State: iam.SecretAltered}}, at: 11 * hour, want: iam.KeyDropRetiring,
 			expires: after(22 * hour), nextRotation: after(20 * hour), lookAgain: after(20 * hour)},
 		"retiring secret foreign, not needed": {facts: iam.KeyFacts{Bearer: bearer, Spec: rotating, Active: intact("B", 10*hour), Retiring: iam.KeySecret{State: iam.SecretForeign}}, at: 11 * hour, want: iam.KeyKeep,
@@ -130,7 +133,7 @@ func TestDecideKeySettles(t *testing.T) {
 				t.Fatalf("not settled after %d steps: %+v", step, facts)
 			}
 		}
-		if r := facts.Retiring; r.State == iam.SecretIntact && r.ExpiresAt != nil && !now.Before(*r.ExpiresAt) && facts.Active.State != iam.SecretForeign && facts.Active.State != iam.SecretTerminating {
+		if r := facts.Retiring; r.State == iam.SecretIntact && r.ExpiresAt != nil && !now.Before(*r.ExpiresAt) {
 			if decision := iam.DecideKey(facts, now); decision.Action != iam.KeyEnd {
 				t.Fatalf("a pair past its end was left: %+v", facts)
 			}

@@ -40,8 +40,7 @@ func TestATakenIDIsNobodyElses(t *testing.T) {
 	awaitReason(t, key, v1alpha1.ReasonReferenceNotFound)
 	w.awaitGrants(t, 1)
 
-	awaitQuiet(t, w.operator)
-	before := content(t, w.Store)
+	before := settledContent(t, w.operator)
 	w.halt(t)
 	loseDatabase(t, w.operator)
 	w.start(t)

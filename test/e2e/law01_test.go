@@ -41,8 +41,7 @@ func TestLaw01Rebuild(t *testing.T) {
 	if rotating == 0 || len(w.objects) < 200 {
 		t.Fatalf("%d objects and %d keys in overlap are too few", len(w.objects), rotating)
 	}
-	awaitQuiet(t, o)
-	before := content(t, o.Store)
+	before := settledContent(t, o)
 	revision, err := o.Store.Revision(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +100,7 @@ func TestLaw01IncrementalEqualsRebuilt(t *testing.T) {
 	for range 120 {
 		w.disturb(t, random)
 	}
-	awaitQuiet(t, o)
-	before := content(t, o.Store)
+	before := settledContent(t, o)
 	o.halt(t)
 	loseDatabase(t, o)
 	o.start(t)

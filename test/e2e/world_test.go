@@ -23,6 +23,15 @@ func content(t *testing.T, s store.Store) string {
 	return text
 }
 
+// settledContent gives what an operator's store holds once it is quiet, and the tests
+// before have left nothing that could still go.
+func settledContent(t *testing.T, o *operator) string {
+	t.Helper()
+	awaitNoLeftovers(t)
+	awaitQuiet(t, o)
+	return content(t, o.Store)
+}
+
 // quietPolls is how many looks in a row must find the store unchanged.
 const quietPolls = 75
 
