@@ -31,7 +31,7 @@ func TestLaw03TotalOrder(t *testing.T) {
 	}
 	remove(t, w.objects[7]) // the SSH key, which the Project waits for
 	remove(t, w.objects[1])
-	awaitQuiet(t, o)
+	want := settledContent(t, o)
 
 	end, err := o.Store.Revision(t.Context())
 	if err != nil {
@@ -40,7 +40,7 @@ func TestLaw03TotalOrder(t *testing.T) {
 	if end.N < int64(len(w.objects)) {
 		t.Fatalf("%d changes are too few to prove anything", end.N)
 	}
-	if got, want := follower.until(t, end), content(t, o.Store); got != want {
+	if got := follower.until(t, end); got != want {
 		t.Errorf("what the follower has is not what the store holds:%s", difference(want, got))
 	}
 	other := store.Revision{Incarnation: "another", N: end.N + 1}
