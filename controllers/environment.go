@@ -45,6 +45,11 @@ type Environment struct {
 	Events events.EventRecorder
 	// Keyring vouches for Secrets.
 	Keyring credentials.Keyring
+	// Hasher hashes passwords, a few at a time.
+	Hasher *credentials.Hasher
+	// AdmissionConfiguration is the name of the webhooks' ValidatingWebhookConfiguration;
+	// empty when admission is switched off.
+	AdmissionConfiguration string
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader

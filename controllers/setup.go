@@ -46,6 +46,9 @@ type Options struct {
 	Namespace string
 	// APIURL is where the clients of an API key find the IAM API.
 	APIURL string
+	// AdmissionConfiguration is the name of the webhooks' ValidatingWebhookConfiguration, without
+	// which new generations wait; empty when admission is switched off.
+	AdmissionConfiguration string
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader
@@ -141,11 +144,13 @@ func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*En
 			NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
 			Namespace: options.Namespace, NamespaceUID: string(home.UID),
 		},
-		Events:  mgr.GetEventRecorder("iam-operator"),
-		Keyring: keyring,
-		Clock:   options.Clock,
-		Random:  options.Random,
-		APIURL:  options.APIURL,
+		Events:                 mgr.GetEventRecorder("iam-operator"),
+		Keyring:                keyring,
+		Hasher:                 credentials.NewHasher(options.Random),
+		AdmissionConfiguration: options.AdmissionConfiguration,
+		Clock:                  options.Clock,
+		Random:                 options.Random,
+		APIURL:                 options.APIURL,
 	}, nil
 }
 

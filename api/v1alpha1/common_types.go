@@ -27,6 +27,10 @@ const (
 	IDAnnotation = "iam-operator.dev/id"
 )
 
+// PasswordSecretType is the type by which a Secret opts in to holding a Member's password,
+// together with WatchLabel.
+const PasswordSecretType = "iam-operator.dev/password"
+
 // Labels on what the operator writes and watches.
 const (
 	// WatchLabel, with the value "true", marks the Secrets and ConfigMaps that the operator watches.
@@ -69,6 +73,12 @@ const (
 	ReasonBearerDeleted = "BearerDeleted"
 	// ReasonPrincipalDeleted: the principal that the policy was bound to is gone.
 	ReasonPrincipalDeleted = "PrincipalDeleted"
+	// ReasonAdmissionMissing: the object was changed while the webhooks were not installed, so nobody judged it.
+	ReasonAdmissionMissing = "AdmissionMissing"
+	// ReasonSecretNotOptedIn: the password's Secret lacks the type or the label by which it opts in.
+	ReasonSecretNotOptedIn = "SecretNotOptedIn"
+	// ReasonPasswordRefused: the password does not meet the policy; the former one, if any, stays in force.
+	ReasonPasswordRefused = "PasswordRefused"
 	// ReasonDeleting: the object is being deleted.
 	ReasonDeleting = "Deleting"
 	// ReasonFailed: an attempt failed for a reason that may pass; the operator tries again.

@@ -23,6 +23,8 @@ type Cause struct {
 	SourceIP       string
 	UserAgent      string
 	RequestID      string
+	// Authorship says how the requester is known; nil for the operator's own acts.
+	Authorship *iam.Authorship
 	// Home is the Organization as it is declared, for when its own row is yet to come: the
 	// event is read where its Organization is at home. It may be nil.
 	Home *iam.Organization
@@ -178,4 +180,24 @@ func orUnknown(s string) string {
 		return iam.Unknown
 	}
 	return s
+}
+
+// Refusal is an attempt that admission refused.
+type Refusal struct {
+	// Kind, ID, Name and Action say what was to be done, and to what; the ID is empty where there is none yet.
+	Kind   iam.Kind
+	ID     string
+	Name   string
+	Action iam.Action
+	// OrganizationID is empty for a permission set, and where the Organization is not known.
+	OrganizationID string
+	// StatusCode is what was answered (HTTP); Reason is a sentence without anything secret.
+	StatusCode int
+	Reason     string
+	Cause      Cause
+}
+
+// Refuse writes the event of an attempt that was refused.
+func (r *Recorder) Refuse(ctx context.Context, tx store.Tx, refusal Refusal) error {
+	return errors.New("to come in this branch")
 }

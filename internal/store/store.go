@@ -17,6 +17,9 @@ import (
 // MaxPageSize bounds Query.Limit and EventQuery.Limit.
 const MaxPageSize = 1000
 
+// AttributionKept is how long a record of who asked for a change waits to be used.
+const AttributionKept = 7 * 24 * time.Hour
+
 var (
 	// ErrNotFound: there is no such entity.
 	ErrNotFound = errors.New("not found")
@@ -171,9 +174,28 @@ type Store interface {
 	// empty when there are none yet; ErrRevisionGone, ErrRevisionAhead or ErrOtherIncarnation
 	// as they say. Zero, or more than MaxPageSize, means MaxPageSize.
 	Changes(ctx context.Context, after Revision, limit int) ([]Change, error)
-	// Changed gives a channel that is closed at the next commit, and at Close. It is a hint: ask for it
-	// before Changes, and look again when it closes.
+	// Changed gives a channel that is closed at the next commit, be it one without a revision,
+	// and at Close. It is a hint: ask for it before Changes or ToldAbout, and look again when it closes.
 	Changed() <-chan struct{}
+	// Attribute records who asked for what, in one commit. It takes no revision, and any
+	// replica may call it. Records of more than AttributionKept ago are removed by and by.
+	Attribute(ctx context.Context, records ...iam.Attribution) error
+	// Attributions gives the records about an object, in the order in which they were made.
+	Attributions(ctx context.Context, objectUID string) ([]iam.Attribution, error)
+	// ForgetAttributions removes the records about an object that an event has used or passed
+	// by: those of earlier generations, and those of this one with this digest. Those of
+	// deletions stay.
+	ForgetAttributions(ctx context.Context, objectUID string, generation int64, digest string) error
+	// Tell is the door by which log-in tells what happened to Members, in order. It takes no
+	// revision, and any replica may call it. The store gives the sequences; they are never
+	// given twice.
+	Tell(ctx context.Context, events ...iam.MemberEvent) error
+	// Told gives what was told of a Member and is not settled, in order.
+	Told(ctx context.Context, memberID string) ([]iam.MemberEvent, error)
+	// ToldAbout lists the Members of whom something is not settled.
+	ToldAbout(ctx context.Context) ([]string, error)
+	// Settle removes what was told of a Member up to and with a sequence.
+	Settle(ctx context.Context, memberID string, through int64) error
 	// Events gives audit events, newest first.
 	Events(ctx context.Context, query EventQuery) ([]iam.Event, error)
 	// Close waits for the write under way and ends the store; what was committed stays.
