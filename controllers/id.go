@@ -10,6 +10,7 @@ import (
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/declared"
+	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
 func idOf(obj Object) string { return declared.ID(obj) }
@@ -26,8 +27,8 @@ func hasSettledID(obj Object) bool { return !restoresID(obj) || obj.GetObjectSta
 
 func idClaim(id string) string { return "id/" + id }
 
-// settleID records the object's id. One that is asked for must be free: the object whose
-// uid it is always has it, else the one whose status records it, then the older. All kinds
+// settleID records the object's id. One that is asked for must be free: the object that
+// is born with it always has it, else the one whose status records it, then the older. All kinds
 // are asked, so that no id ever names two things.
 func (e *Environment) settleID(ctx context.Context, obj Object) error {
 	if !declared.HasID(obj) {
@@ -56,7 +57,7 @@ func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error 
 				return
 			}
 			holds := func(o Object) bool { return o.GetObjectStatus().ID == id }
-			lost = lost || string(other.GetUID()) == id || comesFirst(other, obj, holds)
+			lost = lost || isBornWith(other, id) || comesFirst(other, obj, holds)
 		})
 		if err != nil {
 			return err
@@ -66,6 +67,13 @@ func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error 
 		}
 	}
 	return nil
+}
+
+// isBornWith says whether an id is an object's by nature, so that no contest is needed: its
+// uid, or an Organization's owner's id.
+func isBornWith(obj Object, id string) bool {
+	organization, ok := obj.(*v1alpha1.Organization)
+	return string(obj.GetUID()) == id || ok && iam.OwnerID(idOf(organization)) == id
 }
 
 // allKinds gives an empty list of each kind.
