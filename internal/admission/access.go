@@ -46,8 +46,8 @@ func NewAuthorizer(c client.Client) Authorizer {
 	}
 }
 
-// TooManyQuestions is the error for an attempt whose rights would take too many access reviews, one by one, to find out.
-type TooManyQuestions struct {
+// TooManyQuestionsError is the error for an attempt whose rights would take too many access reviews, one by one, to find out.
+type TooManyQuestionsError struct {
 	// User who asks.
 	User string
 	// Home is the home namespace of the Organization.
@@ -55,7 +55,7 @@ type TooManyQuestions struct {
 }
 
 // Error says what would pass.
-func (e *TooManyQuestions) Error() string {
+func (e *TooManyQuestionsError) Error() string {
 	return fmt.Sprintf("this gives away so much at once that it would take more than %d questions to find out whether %s may: split it into several objects, "+
 		"or hold the verb for all objects of the namespaces rather than by resourceNames, or hold escalate on policies.%s in namespace %s",
 		maxQuestions, quoted(e.User), v1alpha1.GroupVersion.Group, e.Home)
@@ -75,7 +75,7 @@ func (g *Guard) unmet(ctx context.Context, attempt Attempt, open []Need) ([]Need
 		return nil, err
 	}
 	if len(distinct(open, Need.forOne)) > maxQuestions {
-		return nil, &TooManyQuestions{User: user.Username, Home: home}
+		return nil, &TooManyQuestionsError{User: user.Username, Home: home}
 	}
 	return g.answer(ctx, user, open, Need.forOne)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -39,7 +40,7 @@ type Guard struct {
 }
 
 // Missing gives what the requester lacks for what the attempt newly gives away; empty when nothing. An error means that
-// nobody could tell, or, as a *TooManyQuestions, that nobody will: either way the attempt must not pass.
+// nobody could tell, or, as a *TooManyQuestionsError, that nobody will: either way the attempt must not pass.
 func (g *Guard) Missing(ctx context.Context, attempt Attempt) ([]Need, error) {
 	f, err := g.factsOf(ctx, attempt)
 	if err != nil {
@@ -54,7 +55,10 @@ func (g *Guard) Missing(ctx context.Context, attempt Attempt) ([]Need, error) {
 
 // factsOf finds what the objects alone do not tell.
 func (g *Guard) factsOf(ctx context.Context, attempt Attempt) (facts, error) {
-	f := facts{user: attempt.User.Username, object: attempt.Object, former: attempt.Former}
+	f := facts{user: attempt.User.Username, object: attempt.Object}
+	if former := reflect.ValueOf(attempt.Former); former.IsValid() && !former.IsNil() { // else a nil of some kind is no nil
+		f.former = attempt.Former
+	}
 	var err error
 	switch obj := attempt.Object.(type) {
 	case *v1alpha1.Policy:

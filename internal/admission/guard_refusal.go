@@ -18,9 +18,9 @@ func Refusal(user string, missing []Need) string {
 	for _, class := range distinct(missing, Need.forAll) {
 		clauses = append(clauses, clause(class, missing))
 	}
-	sentence := fmt.Sprintf("%s may not give away what this gives away, and needs %s.", quoted(user), strings.Join(clauses, "; "))
+	sentence := fmt.Sprintf("%s may not give this away: it takes %s", quoted(user), strings.Join(clauses, "; "))
 	if command := canI(missing); command != "" {
-		sentence += " Whoever has been given that is told so by: " + command
+		sentence += ". To see whether you have the right: " + command
 	}
 	return sentence
 }
@@ -91,6 +91,14 @@ func quoted(name string) string {
 		return name
 	}
 	return strconv.Quote(name)
+}
+
+// more stands for those that are not named.
+func more(others int) string {
+	if others == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", others)
 }
 
 // enumerate joins words: a, b and c.

@@ -3,7 +3,6 @@
 package admission
 
 import (
-	"fmt"
 	"math/big"
 	"strings"
 
@@ -147,11 +146,7 @@ func (n *needs) grant(path string, on target, sets []v1alpha1.PermissionSetName)
 	if len(sets) == 0 {
 		return
 	}
-	what := string(sets[0])
-	if more := len(sets) - 1; more > 0 {
-		what += fmt.Sprintf(" and %d more", more)
-	}
-	n.addOurs(verbBind, on.resource, on.namespace, on.name, path+" grants "+what+" on "+on.String())
+	n.addOurs(verbBind, on.resource, on.namespace, on.name, path+" grants "+string(sets[0])+more(len(sets)-1)+" on "+on.String())
 	for _, set := range sets {
 		n.addOurs(verbBind, resourcePermissionSets, on.namespace, strings.ToLower(string(set)),
 			path+" grants "+string(set)+" on "+on.String())

@@ -116,7 +116,8 @@ func (n *needs) group(f facts, g *v1alpha1.Group) {
 		before = former.Spec.Members
 	}
 	if fresh := added(g.Spec.Members, before); len(fresh) > 0 {
-		n.addOurs(verbBind, resourceGroups, g.Namespace, g.Name, "spec.members adds "+string(fresh[0].Kind)+" "+string(fresh[0].Name))
+		n.addOurs(verbBind, resourceGroups, g.Namespace, g.Name,
+			"spec.members adds "+string(fresh[0].Kind)+" "+string(fresh[0].Name)+more(len(fresh)-1))
 	}
 }
 
@@ -147,7 +148,7 @@ func (n *needs) application(f facts, a *v1alpha1.Application) {
 	}
 	if fresh := added(a.Spec.ServiceAccounts, former.Spec.ServiceAccounts); len(fresh) > 0 {
 		n.addOurs(verbIssue, resourceApplications, a.Namespace, a.Name,
-			"spec.serviceAccounts makes ServiceAccount "+string(fresh[0].Name)+" this Application")
+			"spec.serviceAccounts makes ServiceAccount "+string(fresh[0].Name)+more(len(fresh)-1)+" this Application")
 	}
 	n.joins(a, a.Spec.Groups, former.Spec.Groups)
 }
