@@ -262,13 +262,16 @@ func (l *keyLife) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.active.State == iam.SecretAltered && l.Events != nil {
-		l.Events.Eventf(l.key, nil, corev1.EventTypeWarning, "SecretAltered", "Mint", "Secret %s was edited by hand, so its key was ended and a new one minted", secret.Name)
-	}
 	if err := l.fill(secret); err != nil {
 		return err
 	}
-	return l.Client.Update(ctx, secret)
+	if err := l.Client.Update(ctx, secret); err != nil {
+		return err
+	}
+	if l.active.State == iam.SecretAltered && l.Events != nil {
+		l.Events.Eventf(l.key, nil, corev1.EventTypeWarning, "SecretAltered", "Mint", "Secret %s was edited by hand, so its key was ended and a new one minted", secret.Name)
+	}
+	return nil
 }
 
 // retire copies the active pair to the retiring Secret, where it ends at a time.
