@@ -90,6 +90,9 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.showSecret(ctx); err != nil {
 		return err
 	}
+	if err := d.showRefusals(ctx); err != nil {
+		return err
+	}
 	return d.showAudit(ctx)
 }
 
@@ -133,13 +136,13 @@ func (d *demo) showAudit(ctx context.Context) error {
 	slices.Reverse(events)
 	out := bufio.NewWriter(os.Stdout)
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tWHO\tMETHOD\tRESOURCE\tNAME\tRESULT")
+	fmt.Fprintln(table, "WHEN\tWHO\tKUBERNETES USER\tMETHOD\tRESOURCE\tNAME\tRESULT")
 	for _, event := range events {
 		if event.Organization.ID == "" {
 			continue
 		}
 		resource := event.Resources[0]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", event.RecordedAt.Format("15:04:05.000"), event.Principal.Name, event.Method, resource.Type, resource.Name, event.StatusCode)
+		fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\t%d\n", event.RecordedAt.Format("15:04:05.000"), event.Principal.Kind, event.Principal.Name, event.KubernetesUser, event.Method, resource.Type, resource.Name, event.StatusCode)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -159,8 +162,13 @@ func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error
 }
 
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
+	return d.kubectlWith(ctx, "", args...)
+}
+
+// kubectlWith gives kubectl something to read.
+func (d *demo) kubectlWith(ctx context.Context, input string, args ...string) error {
 	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...)
-	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), os.Stdout, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
 	}
