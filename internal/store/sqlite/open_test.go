@@ -113,7 +113,7 @@ func TestMigrate(t *testing.T) {
 func TestHalfMade(t *testing.T) {
 	path := newPath(t)
 	closeStore(t, open(t, Options{Path: path}))
-	alter(t, path, "DROP TABLE audit_resources", "DROP TABLE audit_events", "DROP TABLE changes", "DROP TABLE entity_references",
+	alter(t, path, "DROP TABLE told", "DROP TABLE attributions", "DROP TABLE audit_resources", "DROP TABLE audit_events", "DROP TABLE changes", "DROP TABLE entity_references",
 		"DROP TABLE entities", "DROP TABLE meta", "DELETE FROM goose_db_version WHERE version_id > 0", "PRAGMA application_id = 0")
 	fill(t, open(t, Options{Path: path}), "a")
 }

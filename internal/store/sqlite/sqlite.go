@@ -70,6 +70,7 @@ type Store struct {
 	// turn holds one token, which whoever writes takes: one writer, in commit order.
 	turn    chan struct{}
 	session *session
+	group   group
 
 	closeOnce sync.Once
 	closeErr  error

@@ -95,6 +95,8 @@ type transaction struct {
 	// first and last are the revisions before the transaction and of its latest change.
 	first, last int64
 	appended    bool
+	// attributed is how many records of who asked the transaction adds.
+	attributed int
 	// failed is the first error of SQLite. It may have rolled everything back by itself
 	// then, and each further statement would commit alone; so there is none.
 	failed error
