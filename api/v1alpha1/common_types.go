@@ -27,6 +27,9 @@ const (
 	IDAnnotation = "iam-operator.dev/id"
 )
 
+// MemberCredentialsSecretType is the type of the operator's own Secret of a Member.
+const MemberCredentialsSecretType = "iam-operator.dev/member-credentials"
+
 // PasswordSecretType is the type by which a Secret opts in to holding a Member's password,
 // together with WatchLabel.
 const PasswordSecretType = "iam-operator.dev/password"
