@@ -70,13 +70,15 @@ func (s *Store) nothing() error {
 	return nil
 }
 
+// aged selects the oldest records that were made before a time.
+const aged = "FROM attributions WHERE made_at < ? ORDER BY made_at LIMIT ?"
+
 // trimAttributions removes records that no event has used in time.
 func (t *transaction) trimAttributions(ctx context.Context) error {
 	if t.attributed == 0 {
 		return nil
 	}
-	return t.exec(ctx, `DELETE FROM attributions WHERE sequence IN
-			(SELECT sequence FROM attributions WHERE made_at < ? ORDER BY made_at LIMIT ?)`,
+	return t.exec(ctx, "DELETE FROM attributions WHERE sequence IN (SELECT sequence "+aged+")",
 		nanoseconds(t.s.clock().Add(-store.AttributionKept)), t.attributed+attributionTrim)
 }
 
@@ -190,9 +192,12 @@ func (s *Store) ToldAbout(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
+// settled selects what was told of a Member up to and with a sequence.
+const settled = "FROM told WHERE member_id = ? AND sequence <= ?"
+
 // Settle removes what was told of a Member up to and with a sequence.
 func (s *Store) Settle(ctx context.Context, memberID string, through int64) error {
-	if err := s.sweep(ctx, "FROM told WHERE member_id = ? AND sequence <= ?", memberID, through); err != nil {
+	if err := s.sweep(ctx, settled, memberID, through); err != nil {
 		return fmt.Errorf("settle what happened to Member %s: %w", memberID, err)
 	}
 	return nil

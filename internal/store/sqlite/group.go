@@ -34,7 +34,8 @@ type ticket struct {
 }
 
 // share runs a small write in a commit that it may share with others. It fails with the
-// context when that ends first. What is not under way by then is not written; what is may be.
+// context when that ends first: what is not under way by then is not written, what is may be.
+// A failure of SQLite is that of all who share the commit.
 func (s *Store) share(ctx context.Context, wakes bool, write func(context.Context, *transaction) error) error {
 	if s.isClosed() {
 		return store.ErrClosed

@@ -159,12 +159,24 @@ func TestPlans(t *testing.T) {
 	}
 	for name, query := range map[string]store.EventQuery{
 		"all": {}, "organization": {OrganizationID: "o"}, "namespace": {Namespace: "n"}, "method": {Method: "m"},
-		"action": {Action: "a"}, "principal": {PrincipalName: "p"}, "resource": {ResourceID: "r"}, "before": {Before: 7, Namespace: "n"},
+		"action": {Action: "a"}, "status code": {StatusCode: 403}, "principal": {PrincipalName: "p"}, "resource": {ResourceID: "r"}, "before": {Before: 7, Namespace: "n"},
 	} {
 		text, args := eventText(query)
 		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "TEMP B-TREE") && name != "resource" ||
 			strings.Contains(plan, "SCAN") && name != "all" {
 			t.Errorf("events by %s: %s", name, plan)
+		}
+	}
+	for name, text := range map[string]string{
+		"attributions": attributionsText, "forgotten": "SELECT 1 " + forgotten, "aged": "SELECT sequence " + aged,
+		"told": toldText, "settled": "SELECT 1 " + settled,
+	} {
+		args := make([]any, strings.Count(text, "?"))
+		for i := range args {
+			args[i] = 1
+		}
+		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s: %s", name, plan)
 		}
 	}
 }
