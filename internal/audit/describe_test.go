@@ -5,6 +5,8 @@ package audit_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -286,6 +288,27 @@ func TestMethodsAreThoseOfDescribe(t *testing.T) {
 		if !raised[key] {
 			t.Errorf("%s is listed, but no change of the table raises it", key)
 		}
+	}
+}
+
+// The page that people look a method up in lists what Methods does, in that order.
+func TestMethodsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "audit.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| method | product | resource | action | when |\n|---|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for _, m := range audit.Methods() {
+		name := "`" + m.Name + "`"
+		if m.Ours {
+			name += " *ours*"
+		}
+		want = append(want, fmt.Sprintf("| %s | %s | `%s` | %s | %s |", name, m.Product, m.Type, m.Action, m.When))
+	}
+	if got := strings.Split(table, "\n"); !slices.Equal(got, want) {
+		t.Errorf("the table is\n%s\nwant\n%s", table, strings.Join(want, "\n"))
 	}
 }
 
