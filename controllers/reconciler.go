@@ -109,17 +109,13 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 		return ctrl.Result{}, err
 	}
 	status := obj.GetObjectStatus()
-	result, err := outcome{}, r.settleID(ctx, obj)
-	if err == nil {
-		result, err = r.kind.sync(ctx, obj)
-	} else {
-		// The id may be held by an object of another kind, whose end nobody here is told of.
-		result.lookAgainAt = r.pollConflict(err)
+	result, err := outcome{}, r.awaitAdmission(ctx, obj)
+	if !settled(err) {
+		// The status still says what the object waits for, which must not be forgotten.
+		return ctrl.Result{}, err
 	}
-	if settled(err) || result.known {
-		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, before); writeErr != nil {
-			err = writeErr
-		}
+	if err == nil {
+		result, err = r.apply(ctx, obj, before)
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{}, err
@@ -136,7 +132,29 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 	if !settled(err) {
 		return ctrl.Result{}, err
 	}
+	if err == nil || len(result.entities) > 0 {
+		if err := r.forgetAuthors(ctx, obj); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	return lookAgain(result.lookAgainAt, now), nil
+}
+
+// apply brings the store in line with what the object comes to.
+func (r *Reconciler[T]) apply(ctx context.Context, obj, before T) (outcome, error) {
+	result, err := outcome{}, r.settleID(ctx, obj)
+	if err == nil {
+		result, err = r.kind.sync(ctx, obj)
+	} else {
+		// The id may be held by an object of another kind, whose end nobody here is told of.
+		result.lookAgainAt = r.pollConflict(err)
+	}
+	if settled(err) || result.known {
+		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, before); writeErr != nil {
+			err = writeErr
+		}
+	}
+	return result, err
 }
 
 // maxReconcileAt is as much of the annotation as the status has room for. Anybody may write

@@ -9,9 +9,11 @@ import (
 	"io"
 
 	"github.com/google/uuid"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -46,9 +48,9 @@ type Options struct {
 	Namespace string
 	// APIURL is where the clients of an API key find the IAM API.
 	APIURL string
-	// AdmissionConfiguration is the name of the webhooks' ValidatingWebhookConfiguration, without
-	// which new generations wait; empty when admission is switched off.
-	AdmissionConfiguration string
+	// Admission says that the webhooks are to judge what is declared: while their configuration
+	// is not in the cluster, new generations wait. False when admission is switched off.
+	Admission bool
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader
@@ -61,12 +63,13 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // CacheOptions keep the manager's cache to what the controllers watch: of Secrets and
-// ConfigMaps, only those labelled as the operator's.
+// ConfigMaps, only those labelled as the operator's; of webhook configurations, its own.
 func CacheOptions() cache.Options {
 	watched := labels.SelectorFromSet(labels.Set{v1alpha1.WatchLabel: "true"})
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}:    {Label: watched},
 		&corev1.ConfigMap{}: {Label: watched},
+		&admissionv1.ValidatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", AdmissionConfiguration)},
 	}}
 }
 
@@ -144,13 +147,13 @@ func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*En
 			NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
 			Namespace: options.Namespace, NamespaceUID: string(home.UID),
 		},
-		Events:                 mgr.GetEventRecorder("iam-operator"),
-		Keyring:                keyring,
-		Hasher:                 credentials.NewHasher(options.Random),
-		AdmissionConfiguration: options.AdmissionConfiguration,
-		Clock:                  options.Clock,
-		Random:                 options.Random,
-		APIURL:                 options.APIURL,
+		Events:    mgr.GetEventRecorder("iam-operator"),
+		Keyring:   keyring,
+		Hasher:    credentials.NewHasher(options.Random),
+		Admission: options.Admission,
+		Clock:     options.Clock,
+		Random:    options.Random,
+		APIURL:    options.APIURL,
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,6 +54,11 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 		return nil, fmt.Errorf("index the claims of %s: %w", r.name, err)
 	}
 
+	err = indexer.IndexField(ctx, r.prototype, userIndex, kubernetesUsersOf)
+	if err != nil {
+		return nil, fmt.Errorf("index the Kubernetes users of %s: %w", r.name, err)
+	}
+
 	orphans := make(chan event.GenericEvent)
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(strings.ToLower(string(r.name))).
@@ -62,6 +68,9 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency})
 	for _, prototype := range referable() {
 		b.Watches(prototype, handler.EnqueueRequestsFromMapFunc(r.wakeReferrers), builder.WithPredicates(referableChanged()))
+	}
+	if r.Admission {
+		b.Watches(&admissionv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.wakeHeld))
 	}
 	if extend != nil {
 		extend(b)
