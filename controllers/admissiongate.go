@@ -15,7 +15,6 @@ import (
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/declared"
-	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
@@ -35,25 +34,30 @@ func (e *Environment) awaitAdmission(ctx context.Context, obj Object) error {
 	if !e.Admission || isCatalogueSet(obj) || wasApplied(obj) {
 		return nil
 	}
-	if readyReason(obj.GetObjectStatus()) != v1alpha1.ReasonAdmissionMissing || obj.GetObjectStatus().ObservedGeneration != obj.GetGeneration() {
+	judged, err := e.wasJudged(ctx, obj)
+	if err != nil || judged {
+		return err
+	}
+	status := obj.GetObjectStatus()
+	held := readyReason(status) == v1alpha1.ReasonAdmissionMissing && status.ObservedGeneration == obj.GetGeneration()
+	if !held {
 		installed, err := e.admissionInstalled(ctx)
 		if err != nil || installed {
 			return err
 		}
 	}
-	records, err := e.Store.Attributions(ctx, string(obj.GetUID()))
-	if err != nil {
-		return fmt.Errorf("look for who asked for the change: %w", err)
-	}
-	digest := declared.Digest(obj)
-	if slices.ContainsFunc(records, func(record iam.Attribution) bool {
-		return !record.Deletion && record.Generation == obj.GetGeneration() && record.Digest == digest
-	}) {
-		return nil
-	}
 	return waiting(v1alpha1.ReasonAdmissionMissing,
 		"This was stored while the operator's webhooks were not installed, so nobody judged it, and it is not applied. Install them (kubectl apply -k config/default), "+
 			"then submit it again: edit it, or kubectl annotate it with %s=\"$(date)\" --overwrite", v1alpha1.ReconcileAtAnnotation)
+}
+
+// wasJudged says whether admission recorded who asked for just what the object is now.
+func (e *Environment) wasJudged(ctx context.Context, obj Object) (bool, error) {
+	records, err := e.Store.Attributions(ctx, string(obj.GetUID()))
+	if err != nil {
+		return false, fmt.Errorf("look for who asked for the change: %w", err)
+	}
+	return len(authors(records, obj.GetGeneration(), declared.Digest(obj))) > 0, nil
 }
 
 // wasApplied says whether this generation has been let through before.
@@ -63,10 +67,12 @@ func wasApplied(obj Object) bool {
 	return status.ObservedGeneration == obj.GetGeneration() && reason != "" && reason != v1alpha1.ReasonAdmissionMissing
 }
 
-// admissionInstalled says whether the API server asks the guard before it stores anything.
+// admissionInstalled says whether the API server asks the guard before it stores anything. It
+// asks the API server itself: the cache could have a configuration that was gone when the
+// object was stored. That costs little, since what was judged has a record as a rule.
 func (e *Environment) admissionInstalled(ctx context.Context) (bool, error) {
 	configuration := &admissionv1.ValidatingWebhookConfiguration{}
-	err := e.Client.Get(ctx, client.ObjectKey{Name: AdmissionConfiguration}, configuration)
+	err := e.APIReader.Get(ctx, client.ObjectKey{Name: AdmissionConfiguration}, configuration)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}

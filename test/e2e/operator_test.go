@@ -40,6 +40,8 @@ type operator struct {
 	Store    store.Store
 	// Clock is what it takes for the time.
 	Clock *shiftedClock
+	// Admission switches on that what nobody judged waits; the webhooks are the tests' own matter.
+	Admission bool
 	// Logs is all that it has logged, at the most talkative level.
 	Logs *logBuffer
 
@@ -49,14 +51,20 @@ type operator struct {
 // startOperator starts an operator with an empty store, and stops it when the test ends.
 func startOperator(t *testing.T) *operator {
 	t.Helper()
-	o := &operator{
+	o := newOperator(t)
+	o.start(t)
+	t.Cleanup(func() { o.halt(t) })
+	return o
+}
+
+// newOperator gives an operator that is yet to start.
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	return &operator{
 		Database: filepath.Join(t.TempDir(), "iam.db"),
 		Clock:    &shiftedClock{},
 		Logs:     &logBuffer{},
 	}
-	o.start(t)
-	t.Cleanup(func() { o.halt(t) })
-	return o
 }
 
 // start runs the operator on its database until halt.
@@ -75,6 +83,7 @@ func (o *operator) start(t *testing.T) {
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Store: database, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader,
+		Admission: o.Admission,
 	})
 	if err != nil {
 		cancel()
