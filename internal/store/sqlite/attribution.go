@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -141,6 +142,7 @@ func (s *Store) Tell(ctx context.Context, events ...iam.MemberEvent) error {
 	if len(events) == 0 {
 		return s.nothing()
 	}
+	events = slices.Clone(events) // they may be read still when the caller has left
 	err := s.share(ctx, true, func(ctx context.Context, t *transaction) error {
 		for _, event := range events {
 			err := t.exec(ctx, "INSERT INTO told (member_id, kind, at) VALUES (?, ?, ?)",
