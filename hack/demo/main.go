@@ -60,6 +60,9 @@ func run(ctx context.Context, once bool) (err error) {
 	if err := cluster.WriteKubeconfig(d.kubeconfig); err != nil {
 		return err
 	}
+	if d.webhooks, err = freeAddress(); err != nil {
+		return err
+	}
 	if err := d.install(ctx); err != nil {
 		return err
 	}

@@ -64,9 +64,14 @@ func (d *demo) startOperator(ctx context.Context) (*operatorProcess, error) {
 	if err != nil {
 		return nil, err
 	}
+	host, port, err := net.SplitHostPort(d.webhooks)
+	if err != nil {
+		return nil, err
+	}
 	o := &operatorProcess{log: filepath.Join(d.dir, "operator.log"), ended: make(chan struct{})}
 	if err := o.start(binary, "--kubeconfig="+kubeconfig, "--namespace="+operatorNamespace, "--database="+d.database(),
-		"--metrics-bind-address=0", "--health-probe-bind-address="+probes); err != nil {
+		"--metrics-bind-address=0", "--health-probe-bind-address="+probes,
+		"--webhook-bind-address="+host, "--webhook-port="+port, "--webhook-dns-name=localhost"); err != nil {
 		return nil, err
 	}
 	if err := o.awaitReady(ctx, "http://"+probes+"/readyz"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,13 +32,28 @@ const quickstart = "config/samples/quickstart"
 type demo struct {
 	dir, kubeconfig string
 	cluster         *localcluster.Cluster
+	// webhooks is the address on which the operator's webhooks answer.
+	webhooks string
 }
 
 func (d *demo) database() string { return filepath.Join(d.dir, "iam.db") }
 
+// install applies config/default, with the webhooks called on this machine: there is no network of Services here.
 func (d *demo) install(ctx context.Context) error {
-	say("kubectl apply --server-side -k config/default")
-	if err := d.kubectl(ctx, "apply", "--server-side", "-k", "config/default"); err != nil {
+	text, err := d.kubectlOutput(ctx, "kustomize", "config/default")
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(d.webhooks)
+	if err != nil {
+		return err
+	}
+	manifests, err := localcluster.PointWebhooks(text, "https://localhost:"+port)
+	if err != nil {
+		return err
+	}
+	say("kubectl apply --server-side -k config/default (with the webhooks on https://localhost:%s)", port)
+	if err := d.kubectlWith(ctx, manifests, "apply", "--server-side", "-f", "-"); err != nil {
 		return err
 	}
 	return d.kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
