@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/iam-operator/iam-operator/controllers"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -101,21 +102,26 @@ func (o *operator) start(t *testing.T) {
 	}
 }
 
-func newManager(as *rest.Config, logs *logBuffer) (ctrl.Manager, error) {
+// newManager makes a manager, with a webhook server of its own where one is given.
+func newManager(as *rest.Config, logs *logBuffer, webhooks ...webhook.Server) (ctrl.Manager, error) {
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		return nil, err
 	}
 	as = rest.CopyConfig(as)
 	as.QPS = -1
-	return ctrl.NewManager(as, ctrl.Options{
+	options := ctrl.Options{
 		Scheme:  scheme,
 		Cache:   controllers.CacheOptions(),
 		Logger:  zap.New(zap.WriteTo(logs), zap.Level(zapcore.Level(-5)), zap.UseDevMode(true)),
 		Metrics: server.Options{BindAddress: "0"},
 		// The names of controllers are unique in a process, and a test may start several operators after another.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
+	}
+	for _, server := range webhooks {
+		options.WebhookServer = server
+	}
+	return ctrl.NewManager(as, options)
 }
 
 // halt stops the operator. Its store is closed then; its database stays.
