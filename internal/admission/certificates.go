@@ -32,7 +32,7 @@ import (
 // when it writes the built-in permission sets, which must not wait for the webhook.
 //
 // +kubebuilder:rbac:groups=iam-operator.dev,resources=permissionsets,verbs=escalate
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations;mutatingwebhookconfigurations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations;mutatingwebhookconfigurations,verbs=list;watch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations;mutatingwebhookconfigurations,verbs=update,resourceNames=iam-operator
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update
 
