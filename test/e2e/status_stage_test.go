@@ -221,7 +221,7 @@ func (s *statusStage) meetForeignObjects(t *testing.T) {
 // notEnforce declares what this version only stores, and a lock, which it does know.
 func (s *statusStage) notEnforce(t *testing.T) {
 	t.Helper()
-	change(t, s.organization, func(o *v1alpha1.Organization) { o.Spec.Security = &v1alpha1.Security{MFA: v1alpha1.MFARequired} })
+	change(t, s.organization, func(o *v1alpha1.Organization) { o.Spec.Security = &v1alpha1.Security{LoginMethods: []v1alpha1.LoginMethod{v1alpha1.LoginPassword}} })
 	person := s.own[1].(*v1alpha1.Member)
 	change(t, person, func(m *v1alpha1.Member) {
 		m.Spec.State = v1alpha1.StateLocked
