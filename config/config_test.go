@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -187,42 +186,6 @@ func overlay(t *testing.T, kustomization string) string {
 		t.Fatal(err)
 	}
 	return folder
-}
-
-// Who gets what by the aggregated roles: reading with view, and nothing that grants with edit or admin.
-func TestUserRoles(t *testing.T) {
-	text, err := os.ReadFile("rbac/user_roles.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	reads := []string{"get", "list", "watch"}
-	for _, role := range objects(t, string(text)) {
-		aggregated := false
-		for label := range role.GetLabels() {
-			aggregated = aggregated || strings.HasPrefix(label, "rbac.authorization.k8s.io/aggregate-to-")
-		}
-		if aggregated != (role.GetName() == "iam-operator-view") {
-			t.Errorf("aggregation of the ClusterRole %s is %v; only iam-operator-view joins Kubernetes' own roles", role.GetName(), aggregated)
-		}
-		rules, _, err := unstructured.NestedSlice(role.Object, "rules")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, rule := range rules {
-			verbs, _, err := unstructured.NestedStringSlice(rule.(map[string]any), "verbs")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if aggregated && !slices.Equal(verbs, reads) {
-				t.Errorf("the aggregated ClusterRole %s has the verbs %v, want %v", role.GetName(), verbs, reads)
-			}
-			for _, verb := range []string{"*", "bind", "issue", "escalate"} {
-				if slices.Contains(verbs, verb) {
-					t.Errorf("the ClusterRole %s has the verb %s, which gives away more than it is", role.GetName(), verb)
-				}
-			}
-		}
-	}
 }
 
 func noWarning(t *testing.T, output string) {
