@@ -657,3 +657,26 @@ func tryWarnings(t *testing.T, org *v1alpha1.Organization, ns string) {
 		awaitReason(t, test.obj, test.reason)
 	}
 }
+
+// The largest policy that the schema takes is within what the API server spends on the conditions under which it asks.
+func TestAdmissionOfALargePolicy(t *testing.T) {
+	startGuardedOperator(t)
+	ns := newNamespace(t, nil)
+	org := organization(ns, "acme")
+	create(t, org)
+	large := policy(org, ns, "large", nil)
+	for i := range 50 {
+		rule := v1alpha1.PolicyRule{Scope: v1alpha1.ScopeProjects, Condition: `request.ip == "` + strings.Repeat("x", 2000) + `"`}
+		for j := range 100 {
+			rule.PermissionSets = append(rule.PermissionSets, v1alpha1.PermissionSetName(fmt.Sprintf("Set%dOf%d", j, i)))
+			rule.ProjectRefs = append(rule.ProjectRefs, v1alpha1.ProjectRef{Name: v1alpha1.ObjectName(fmt.Sprintf("project-%d-of-%d", j, i)), Namespace: v1alpha1.NamespaceName(ns)})
+		}
+		large.Spec.Rules = append(large.Spec.Rules, rule)
+	}
+	create(t, large)
+	awaitReason(t, large, v1alpha1.ReasonReferenceNotFound)
+	change(t, large, func(p *v1alpha1.Policy) { p.Spec.Description = "large" })
+	change(t, large, func(p *v1alpha1.Policy) { p.Labels = map[string]string{"size": "large"} })
+	change(t, large, func(p *v1alpha1.Policy) { p.Spec.Rules[49].ProjectRefs = p.Spec.Rules[49].ProjectRefs[1:] })
+	remove(t, large)
+}
