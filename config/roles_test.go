@@ -176,14 +176,21 @@ func mayIn(t *testing.T, client kubernetes.Interface, namespace, user, verb, res
 // eventually waits for what the API server learns from a watch, such as a new RoleBinding.
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
+	if !comesTrue(holds) {
+		t.Fatal("it does not come true")
+	}
+}
+
+func comesTrue(holds func() bool) bool {
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatal("it does not come true")
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
 }
