@@ -50,7 +50,7 @@ func (d *demo) showRefusals(ctx context.Context) error {
 	if err := d.kubectlWith(ctx, weakPassword, "apply", "-f", "-"); err != nil {
 		return err
 	}
-	err := d.refused(ctx, "", "weak", "-n", "acme", "patch", "member.iam-operator.dev", "tom", "--type=merge",
+	err := d.refused(ctx, "", "easy to guess", "-n", "acme", "patch", "member.iam-operator.dev", "tom", "--type=merge",
 		"--patch", `{"spec":{"password":{"secretRef":{"name":"tom-password","key":"password"}}}}`)
 	if err != nil {
 		return err
