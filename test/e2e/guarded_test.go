@@ -18,6 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -33,8 +34,9 @@ type guardedOperator struct {
 	*operator
 	// Authorizer answers in the place of the API server, where a test wants it to.
 	Authorizer admission.Authorizer
-	port       int
-	cancel     context.CancelFunc
+	// As is who the operator is; its ServiceAccount when nil.
+	As   *rest.Config
+	port int
 }
 
 // startGuardedOperator starts an operator with an empty store and the shipped webhooks, and waits until the API server
@@ -99,7 +101,11 @@ func (o *guardedOperator) run(ctx context.Context) (*admission.Certificates, err
 	if err != nil {
 		return nil, err
 	}
-	mgr, err := newManager(operatorConfig, o.Logs, certificates.Server("127.0.0.1", o.port))
+	as := operatorConfig
+	if o.As != nil {
+		as = o.As
+	}
+	mgr, err := newManager(as, o.Logs, certificates.Server("127.0.0.1", o.port))
 	if err != nil {
 		return nil, err
 	}
