@@ -329,7 +329,7 @@ func TestWhatCannotBeJudgedIsRefused(t *testing.T) {
 	}
 }
 
-// unreadable is a cache that is out of order.
+// unreadable is a reader that makes the program panic.
 type unreadable struct{ client.Reader }
 
 func TestWhoeverCannotTellRefuses(t *testing.T) {
@@ -339,7 +339,7 @@ func TestWhoeverCannotTellRefuses(t *testing.T) {
 	if events := b.events(t); len(events) > 0 {
 		t.Errorf("what nobody judged is an event: %+v", events)
 	}
-	// A nil reader stands for any slip that makes the program panic.
+	// It stands for any slip of ours.
 	b.cache, b.live = unreadable{}, unreadable{}
 	hook := &webhook.Admission{Handler: b.validator}
 	answer := hook.Handle(t.Context(), requestTo(t, memberIn("shop", "maya"), nil))

@@ -63,10 +63,8 @@ func admittedKinds(o *v1alpha1.Organization, ns string) []admitted {
 		{"PermissionSet", func(name string) controllers.Object {
 			return customSet(strings.ToUpper(name[:1])+name[1:]+alias(ns), v1alpha1.ScopeTypeProjects, "shop:order:read")
 		}, func(obj controllers.Object) { obj.(*v1alpha1.PermissionSet).Spec.Description = "edited" }},
-		{"SSHKey", func(name string) controllers.Object {
-			k := sshKey(o, ns, name, v1alpha1.DefaultProjectName)
-			return k
-		}, func(obj controllers.Object) { obj.(*v1alpha1.SSHKey).Spec.State = v1alpha1.SSHKeyDisabled }},
+		{"SSHKey", func(name string) controllers.Object { return sshKey(o, ns, name, v1alpha1.DefaultProjectName) },
+			func(obj controllers.Object) { obj.(*v1alpha1.SSHKey).Spec.State = v1alpha1.SSHKeyDisabled }},
 	}
 }
 
@@ -164,7 +162,7 @@ func TestAdmissionOfEveryKind(t *testing.T) {
 	}
 }
 
-// down is how the API server answers while nobody can be asked.
+// isDown says whether the API server has refused something because nobody could be asked.
 func isDown(err error) bool {
 	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), `failed calling webhook "guard.iam-operator.dev"`)
 }
@@ -539,7 +537,7 @@ func TestAdmissionOfBadInput(t *testing.T) {
 		"a weak password": {
 			edited(member(org, ns, "bad"), func(m *v1alpha1.Member) {
 				m.Spec.Password = &v1alpha1.MemberPassword{SecretRef: &v1alpha1.SecretKeyRef{Name: "weak", Key: "password"}}
-			}), []string{`Member.iam-operator.dev "bad" is invalid: spec.password.secretRef: Invalid value: `},
+			}), []string{`Member.iam-operator.dev "bad" is invalid: spec.password.secretRef: Invalid value: the password is easy to guess: it is made of common passwords`},
 		},
 		"a key beyond the maximum lifetime": {
 			edited(apiKey(org, ns, "bad", owner), func(k *v1alpha1.APIKey) { k.Spec.ExpiresAt = &far }),
