@@ -173,17 +173,8 @@ func (l *MemberLife) take(kind MemberEventKind, at time.Time, settings MemberSet
 		return l.succeed(at)
 	case LoginFailed:
 		l.fail(at, settings.AttemptsBeforeLock)
-	case PasswordChanged:
-		if l.PasswordChangedAt == nil || !at.Before(*l.PasswordChangedAt) {
-			l.PasswordChangedAt, l.HasPassword, l.PasswordRenewed = &at, true, true
-		}
-	case PasswordGiven:
-		if after(at, l.PasswordChangedAt) {
-			l.PasswordChangedAt = &at
-		}
-		l.HasPassword, l.PasswordRenewed = true, false
-	case PasswordRemoved:
-		l.PasswordChangedAt, l.HasPassword, l.PasswordRenewed = nil, false, false
+	case PasswordChanged, PasswordGiven, PasswordRemoved:
+		l.changePassword(kind, at)
 	case MFASet:
 		l.MFA = l.MFA || after(at, l.MFAResetAt)
 	case MFAReset:
@@ -194,6 +185,21 @@ func (l *MemberLife) take(kind MemberEventKind, at time.Time, settings MemberSet
 		l.unlock(at)
 	}
 	return !kind.throughTheDoor()
+}
+
+func (l *MemberLife) changePassword(kind MemberEventKind, at time.Time) {
+	stale := l.PasswordChangedAt != nil && at.Before(*l.PasswordChangedAt)
+	switch {
+	case kind == PasswordRemoved:
+		l.PasswordChangedAt, l.HasPassword, l.PasswordRenewed = nil, false, false
+	case kind == PasswordGiven:
+		if !stale {
+			l.PasswordChangedAt = &at
+		}
+		l.HasPassword, l.PasswordRenewed = true, false
+	case !stale:
+		l.PasswordChangedAt, l.HasPassword, l.PasswordRenewed = &at, true, true
+	}
 }
 
 // succeed says whether this was the first log-in.

@@ -365,7 +365,7 @@ var requirements = []requirement{needsMFA, needsRenewal}
 func (h history) window(n int, unmet requirement) *iam.GracePeriod {
 	pending := func(i int) bool { return i > 0 && h.firstLogin(i) > 0 && h.lock(i) == nil && unmet(h, i) }
 	begin := n
-	for ; pending(begin) && !(h.kind(begin-1) == iam.Unlocked && h.lockedOnArrival(begin) != nil); begin-- {
+	for ; pending(begin) && (h.kind(begin-1) != iam.Unlocked || h.lockedOnArrival(begin) == nil); begin-- {
 		if !pending(begin - 1) {
 			break
 		}
