@@ -4,17 +4,23 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/declared"
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
@@ -34,37 +40,49 @@ func (e *Environment) awaitAdmission(ctx context.Context, obj Object) error {
 	if !e.Admission || isCatalogueSet(obj) || wasApplied(obj) {
 		return nil
 	}
-	judged, err := e.wasJudged(ctx, obj)
-	if err != nil || judged {
-		return err
-	}
-	status := obj.GetObjectStatus()
-	held := readyReason(status) == v1alpha1.ReasonAdmissionMissing && status.ObservedGeneration == obj.GetGeneration()
-	if !held {
-		installed, err := e.admissionInstalled(ctx)
-		if err != nil || installed {
-			return err
-		}
-	}
-	return waiting(v1alpha1.ReasonAdmissionMissing,
-		"This was stored while the operator's webhooks were not installed, so nobody judged it, and it is not applied. Install them (kubectl apply -k config/default), "+
-			"then submit it again: edit it, or kubectl annotate it with %s=\"$(date)\" --overwrite", v1alpha1.ReconcileAtAnnotation)
-}
-
-// wasJudged says whether admission recorded who asked for just what the object is now.
-func (e *Environment) wasJudged(ctx context.Context, obj Object) (bool, error) {
 	records, err := e.Store.Attributions(ctx, string(obj.GetUID()))
 	if err != nil {
-		return false, fmt.Errorf("look for who asked for the change: %w", err)
+		return fmt.Errorf("look for who asked for the change: %w", err)
 	}
-	return len(authors(records, obj.GetGeneration(), declared.Digest(obj))) > 0, nil
+	if admitted(records, obj.GetGeneration(), declared.Digest(obj)) {
+		return nil
+	}
+	installed, err := e.admissionInstalled(ctx)
+	if err != nil || installed && !isHeld(obj) {
+		return err
+	}
+	advice := "Submit it again: edit it"
+	if !installed {
+		advice = "Install them (kubectl apply -k config/default), then submit it again: edit it"
+	}
+	return waiting(v1alpha1.ReasonAdmissionMissing,
+		"This was stored while the operator's webhooks were not installed, so nobody judged it, and it is not applied; what was applied before stays. %s, or %s",
+		advice, resubmit(e.Client.Scheme(), obj))
+}
+
+// resubmit is a command that has an object judged as a whole.
+func resubmit(scheme *runtime.Scheme, obj Object) string {
+	kind := "<kind>"
+	if gvk, err := apiutil.GVKForObject(obj, scheme); err == nil {
+		kind = strings.ToLower(gvk.Kind) + "." + gvk.Group
+	}
+	namespace := ""
+	if obj.GetNamespace() != "" {
+		namespace = " -n " + obj.GetNamespace()
+	}
+	return fmt.Sprintf("kubectl%s annotate %s %s %s=\"$(date)\" --overwrite", namespace, kind, obj.GetName(), v1alpha1.ReconcileAtAnnotation)
+}
+
+// isHeld says whether the status records that this very generation waits for admission.
+func isHeld(obj Object) bool {
+	status := obj.GetObjectStatus()
+	return readyReason(status) == v1alpha1.ReasonAdmissionMissing && status.ObservedGeneration == obj.GetGeneration()
 }
 
 // wasApplied says whether this generation has been let through before.
 func wasApplied(obj Object) bool {
 	status := obj.GetObjectStatus()
-	reason := readyReason(status)
-	return status.ObservedGeneration == obj.GetGeneration() && reason != "" && reason != v1alpha1.ReasonAdmissionMissing
+	return status.ObservedGeneration == obj.GetGeneration() && readyReason(status) != "" && !isHeld(obj)
 }
 
 // admissionInstalled says whether the API server asks the guard before it stores anything. It
@@ -95,6 +113,71 @@ func selectsAll(webhook admissionv1.ValidatingWebhook) bool {
 	namespaces, objects := webhook.NamespaceSelector, webhook.ObjectSelector
 	return (namespaces == nil || len(namespaces.MatchLabels)+len(namespaces.MatchExpressions) == 0) &&
 		(objects == nil || len(objects.MatchLabels)+len(objects.MatchExpressions) == 0)
+}
+
+// keyKeeper is a kind whose objects have SSH keys to keep.
+type keyKeeper[T Object] interface {
+	// keepKeys lets in who may get in, and nobody else, while the object itself waits;
+	// counts says whether anything of it was applied.
+	keepKeys(ctx context.Context, obj T, counts bool) error
+}
+
+// hold keeps what was applied of an object that waits for admission, and says so in its
+// status. What goes does not wait: a namespace that is admitted no more, an SSH key.
+func (r *Reconciler[T]) hold(ctx context.Context, obj, before T, why error) error {
+	if !settled(why) {
+		return why // The status still says what the object waits for, which must not be forgotten.
+	}
+	if o, ok := any(obj).(belonging); ok {
+		_, err := r.tenantOf(ctx, o)
+		if settled(err) && err != nil {
+			_, err = r.writeRows(ctx, r.objectOf(obj), nil, before)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if keeper, ok := r.kind.(keyKeeper[T]); ok {
+		counts, err := r.hasRow(ctx, obj)
+		if err == nil {
+			err = keeper.keepKeys(ctx, obj, counts)
+		}
+		if !settled(err) {
+			return err
+		}
+	}
+	return r.conclude(ctx, obj, before, why)
+}
+
+// sealOff keeps what an Organization declares from reaching others while nobody judged it: its
+// owner is the one of its rows, and other namespaces get nothing in that is not in already.
+func (t *tenant) sealOff(ctx context.Context) error {
+	err := t.awaitAdmission(ctx, t.organization)
+	if _, t.sealed = asFailure(err); !t.sealed {
+		return err
+	}
+	row, err := t.Store.Get(ctx, iam.KindMember, iam.OwnerID(t.id))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find the owner's row: %w", err)
+	}
+	if owner, ok := row.Entity.(*iam.Member); ok {
+		t.organization.Spec.Owner.Email = v1alpha1.Email(owner.Email)
+	}
+	return nil
+}
+
+// hasRow says whether the store has a row of an object.
+func (e *Environment) hasRow(ctx context.Context, obj Object) (bool, error) {
+	gvk, err := apiutil.GVKForObject(obj, e.Client.Scheme())
+	if err != nil {
+		return false, fmt.Errorf("find the kind of %s: %w", obj.GetName(), err)
+	}
+	object := iam.Object{Kind: iam.Kind(gvk.Kind), Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: string(obj.GetUID())}
+	rows, err := e.Store.Count(ctx, store.Query{Kind: object.Kind, Object: &object})
+	return rows > 0, err
 }
 
 // wakeHeld asks for the objects of the kind that wait for admission: the webhooks'

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
@@ -36,27 +38,76 @@ var deleters = map[string]string{
 	"system:serviceaccount:kube-system:generic-garbage-collector": garbageCollector,
 }
 
+// maxAuthors is how many authors of one change are listed one by one.
+const maxAuthors = 64
+
+// admitted says whether somebody is known to have asked for just this generation and digest.
+func admitted(records []iam.Attribution, generation int64, digest string) bool {
+	return slices.ContainsFunc(records, func(record iam.Attribution) bool { return isOf(record, generation, digest) })
+}
+
+func isOf(record iam.Attribution, generation int64, digest string) bool {
+	return !record.Deletion && record.Generation == generation && record.Digest == digest
+}
+
 // authors lists the records of those who asked for what an object is now, oldest first: the
 // last is of just this generation and digest, and before it come those of the generations
-// that were never applied by themselves. It is empty when nobody is known to have asked for
-// what is there, whoever asked for what was there before. What was applied is forgotten, so
-// that all that is left is new.
-func authors(records []iam.Attribution, generation int64, digest string) []iam.Attribution {
-	var found []iam.Attribution
-	known := false
-	for _, record := range records {
-		exact := record.Generation == generation && record.Digest == digest
-		if record.Deletion || record.Generation > generation || record.Generation == generation && !exact {
-			continue
-		}
-		known = known || exact
-		found = append(found, record)
-	}
-	if !known {
+// after the one that was applied last; that is zero where none was, and -1 where nobody can
+// tell. A generation in between that nobody is known to have asked for is somebody's all the
+// same. The list is empty when that is so of what is there, whoever asked for what was there
+// before.
+func authors(records []iam.Attribution, applied, generation int64, digest string) []iam.Attribution {
+	if !admitted(records, generation, digest) {
 		return nil
 	}
-	slices.SortStableFunc(found, func(a, b iam.Attribution) int { return int(a.Generation - b.Generation) })
-	return found
+	var found []iam.Attribution
+	for _, record := range records {
+		if isOf(record, generation, digest) || !record.Deletion && record.Generation > applied && record.Generation < generation {
+			found = append(found, record)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b iam.Attribution) int { return cmp.Compare(a.Generation, b.Generation) })
+	return eachOnce(withoutGaps(found, applied))
+}
+
+// withoutGaps names nobody for the generations that nobody is known to have asked for.
+func withoutGaps(found []iam.Attribution, applied int64) []iam.Attribution {
+	var list []iam.Attribution
+	previous := iam.Attribution{Generation: applied}
+	if applied < 0 {
+		previous.Generation = found[0].Generation
+	}
+	for _, record := range found {
+		again := len(list) > 0 && previous.Generation == record.Generation && previous.Requester.Name == record.Requester.Name
+		switch {
+		case again:
+			list = list[:len(list)-1] // The API server asks once more when it could not store at once.
+		case record.Generation > previous.Generation+1:
+			list = append(list, iam.Attribution{Generation: record.Generation - 1, Requester: iam.Requester{Name: iam.Unknown}})
+		}
+		list = append(list, record)
+		previous = record
+	}
+	return list
+}
+
+// eachOnce shortens a long list of authors to the last generation of each: a controller can
+// edit an object that waits as often as it likes.
+func eachOnce(list []iam.Attribution) []iam.Attribution {
+	if len(list) <= maxAuthors {
+		return list
+	}
+	last := map[string]int{}
+	for i, record := range list {
+		last[record.Requester.Name] = i
+	}
+	var short []iam.Attribution
+	for i, record := range list {
+		if last[record.Requester.Name] == i {
+			short = append(short, record)
+		}
+	}
+	return short
 }
 
 // admittedCause is what an event says of a change that these people asked for.
@@ -67,13 +118,13 @@ func admittedCause(asked []iam.Attribution) audit.Cause {
 		KubernetesUser: last.Requester.Name, RequestID: last.RequestID,
 		Authorship: &iam.Authorship{State: iam.AuthorshipAdmitted},
 	}
+	if len(asked) == 1 {
+		return cause
+	}
 	for _, record := range asked {
 		cause.Authorship.Authors = append(cause.Authorship.Authors, iam.Author{
 			Generation: record.Generation, KubernetesUser: record.Requester.Name, At: record.At,
 		})
-	}
-	if len(asked) == 1 {
-		cause.Authorship.Authors = nil
 	}
 	return cause
 }
@@ -86,52 +137,87 @@ func unattributed(fieldManager string) audit.Cause {
 	}
 }
 
-// causeOf says who is behind a change of an object's rows; obj is nil when the object is gone.
-func (e *Environment) causeOf(ctx context.Context, obj Object, rows []iam.Entity) (audit.Cause, error) {
-	if obj == nil {
-		return e.causeOfAbsence(ctx, rows)
+// causes are behind a change of the rows that an object accounts for.
+type causes struct {
+	// change is who declared what the object is now.
+	change audit.Cause
+	// end is who deleted it, or the predecessor of the same name that still has rows.
+	end audit.Cause
+}
+
+func (c causes) of(gone bool) audit.Cause {
+	if gone {
+		return c.end
 	}
+	return c.change
+}
+
+// causesOf says who is behind a change of an object's rows; obj is nil when the object is gone.
+func (e *Environment) causesOf(ctx context.Context, obj Object, rows []iam.Entity) (causes, error) {
+	if obj == nil {
+		end, err := e.causeOfEnd(ctx, rows)
+		return causes{end, end}, err
+	}
+	var home *iam.Organization
+	if o, ok := obj.(belonging); ok {
+		var err error
+		if home, err = e.homeOf(ctx, o); err != nil {
+			return causes{}, err
+		}
+	}
+	former, by := rows, causes{}
+	if obj.GetDeletionTimestamp().IsZero() {
+		former = slices.DeleteFunc(slices.Clone(rows), func(row iam.Entity) bool { return row.GetHead().Object.UID == string(obj.GetUID()) })
+		var err error
+		if by.change, err = e.causeOfChange(ctx, obj, home, len(rows) > len(former)); err != nil {
+			return causes{}, err
+		}
+	}
+	end, err := e.causeOfEnd(ctx, former)
+	by.end = end
+	by.change.Home, by.end.Home = home, home
+	return by, err
+}
+
+// causeOfChange tells people from the system. What changes at a generation that was applied
+// already is the system's, unless somebody has asked for it by an annotation.
+func (e *Environment) causeOfChange(ctx context.Context, obj Object, home *iam.Organization, hasRows bool) (audit.Cause, error) {
 	records, err := e.Store.Attributions(ctx, string(obj.GetUID()))
 	if err != nil {
 		return audit.Cause{}, fmt.Errorf("find who asked for the change: %w", err)
 	}
 	organizationID := ""
-	var home *iam.Organization
-	switch o := obj.(type) {
-	case *v1alpha1.Organization:
-		organizationID = idOf(o)
-	case belonging:
-		if home, err = e.homeOf(ctx, o); err != nil {
-			return audit.Cause{}, err
-		}
-		if home != nil {
-			organizationID = home.ID
-		}
-	}
-	cause := e.authorOf(ctx, obj, records, len(rows) > 0)
-	cause.Home = home
-	return e.named(ctx, cause, organizationID)
-}
-
-// authorOf tells people from the system. What changes at a generation that was applied
-// already is the system's, unless somebody has asked for it by an annotation.
-func (e *Environment) authorOf(ctx context.Context, obj Object, records []iam.Attribution, hasRows bool) audit.Cause {
-	if !obj.GetDeletionTimestamp().IsZero() {
-		return e.deletionCause(ctx, obj.GetNamespace(), records)
-	}
-	if asked := authors(records, obj.GetGeneration(), declared.Digest(obj)); len(asked) > 0 {
-		return admittedCause(asked)
+	if _, ok := obj.(*v1alpha1.Organization); ok {
+		organizationID = idOf(obj)
+	} else if home != nil {
+		organizationID = home.ID
 	}
 	status := obj.GetObjectStatus()
-	applied := status.ObservedGeneration == obj.GetGeneration() && (hasRows || isReady(status))
-	if manager := specManager(obj); !applied && manager != string(fieldOwner) {
-		return unattributed(manager)
+	if asked := authors(records, appliedGeneration(status, hasRows), obj.GetGeneration(), declared.Digest(obj)); len(asked) > 0 {
+		return e.named(ctx, admittedCause(asked), organizationID), nil
 	}
-	return audit.System()
+	manager := specManager(obj)
+	if status.ObservedGeneration == obj.GetGeneration() && (hasRows || isReady(status)) || isCatalogueSet(obj) && manager == string(fieldOwner) {
+		return audit.System(), nil
+	}
+	return unattributed(manager), nil
 }
 
-// causeOfAbsence says who deleted an object that is gone: its rows know its UID.
-func (e *Environment) causeOfAbsence(ctx context.Context, rows []iam.Entity) (audit.Cause, error) {
+// appliedGeneration gives the generation of an object that was applied last: zero where none
+// was, and -1 where the status does not tell.
+func appliedGeneration(status *v1alpha1.ObjectStatus, hasRows bool) int64 {
+	switch {
+	case isReady(status):
+		return status.ObservedGeneration
+	case status.ObservedGeneration <= 0 && !hasRows:
+		return 0
+	}
+	return -1
+}
+
+// causeOfEnd names the first who asked for the deletion of the object that rows come from,
+// or what Kubernetes deletes for.
+func (e *Environment) causeOfEnd(ctx context.Context, rows []iam.Entity) (audit.Cause, error) {
 	if len(rows) == 0 {
 		return audit.System(), nil
 	}
@@ -140,41 +226,22 @@ func (e *Environment) causeOfAbsence(ctx context.Context, rows []iam.Entity) (au
 	if err != nil {
 		return audit.Cause{}, fmt.Errorf("find who deleted the object: %w", err)
 	}
-	organizationID := head.OrganizationID
-	if head.Object.Kind == iam.KindOrganization {
-		organizationID = ownOrganization(rows)
-	}
-	return e.named(ctx, e.deletionCause(ctx, head.Object.Namespace, records), organizationID)
-}
-
-// ownOrganization is the id of the Organization among the rows of its object.
-func ownOrganization(rows []iam.Entity) string {
-	for _, row := range rows {
-		if row.EntityKind() == iam.KindOrganization {
-			return row.GetHead().ID
-		}
-	}
-	return rows[0].GetHead().OrganizationID
-}
-
-// deletionCause names the first who asked for the deletion, or what Kubernetes deletes for.
-func (e *Environment) deletionCause(ctx context.Context, namespace string, records []iam.Attribution) audit.Cause {
 	i := slices.IndexFunc(records, func(record iam.Attribution) bool { return record.Deletion })
 	if i < 0 {
-		return unattributed("")
+		return unattributed(""), nil
 	}
 	cause := admittedCause(records[i : i+1])
 	name := deleters[cause.KubernetesUser]
 	if cause.KubernetesUser == controllerManager {
 		name = garbageCollector
-		if e.terminating(ctx, namespace) {
+		if e.terminating(ctx, head.Object.Namespace) {
 			name = namespaceController
 		}
 	}
 	if name != "" {
 		cause.Actor = iam.Actor{Kind: iam.ActorSystem, Name: name}
 	}
-	return cause
+	return e.named(ctx, cause, head.OrganizationID), nil
 }
 
 // terminating says whether a namespace is being deleted, or gone. It never fails: a
@@ -186,59 +253,69 @@ func (e *Environment) terminating(ctx context.Context, namespace string) bool {
 }
 
 // named says who of the Organization the Kubernetes user of a cause is, where just one of
-// them claims the name. Claims count in the claimant's own Organization only.
-func (e *Environment) named(ctx context.Context, cause audit.Cause, organizationID string) (audit.Cause, error) {
-	if cause.KubernetesUser == "" || cause.Actor.Kind != iam.ActorKubernetesUser || organizationID == "" {
-		return cause, nil
+// them has the name. It never fails: where nobody can tell, the raw name has to do.
+func (e *Environment) named(ctx context.Context, cause audit.Cause, organizationID string) audit.Cause {
+	if cause.Actor.Kind != iam.ActorKubernetesUser || organizationID == "" {
+		return cause
 	}
 	var found []iam.Actor
 	for _, list := range []client.ObjectList{&v1alpha1.OrganizationList{}, &v1alpha1.MemberList{}, &v1alpha1.ApplicationList{}} {
 		claimants, err := listByIndex[Object](ctx, e.Client, list, userIndex, cause.KubernetesUser)
-		if err != nil {
-			return audit.Cause{}, fmt.Errorf("list who is %q: %w", cause.KubernetesUser, err)
-		}
 		for _, claimant := range claimants {
-			actor, err := e.actorIn(ctx, claimant, organizationID)
-			if err != nil {
-				return audit.Cause{}, err
+			row, rowErr := e.principalRow(ctx, claimant)
+			err = firstError(err, rowErr)
+			if actor, ok := actorOf(row, claimant, organizationID, cause.KubernetesUser); ok {
+				found = append(found, actor)
 			}
-			if actor != nil {
-				found = append(found, *actor)
-			}
+		}
+		if err != nil {
+			log.FromContext(ctx).Error(err, "An event names a Kubernetes user, who may be somebody of the Organization", "user", cause.KubernetesUser)
+			return cause
 		}
 	}
 	if len(found) == 1 {
 		cause.Actor = found[0]
 	}
-	return cause, nil
+	return cause
 }
 
-// actorIn gives the principal that an object declares, if it counts in the Organization.
-func (e *Environment) actorIn(ctx context.Context, obj Object, organizationID string) (*iam.Actor, error) {
-	kind, id, actor := iam.KindMember, idOf(obj), iam.ActorMember
-	switch o := obj.(type) {
+// principalRow gives the row of the principal that an object declares; nil if it has none.
+func (e *Environment) principalRow(ctx context.Context, obj Object) (iam.Entity, error) {
+	kind, id := iam.KindMember, idOf(obj)
+	switch obj.(type) {
 	case *v1alpha1.Organization:
-		if id != organizationID {
-			return nil, nil
-		}
-		// Its own row may be yet to come.
-		owner := declared.Owner(o)
-		return &iam.Actor{Kind: iam.ActorOwner, ID: owner.ID, Name: owner.Label()}, nil
+		id = iam.OwnerID(id)
 	case *v1alpha1.Application:
-		kind, actor = iam.KindApplication, iam.ActorApplication
+		kind = iam.KindApplication
 	}
 	row, err := e.Store.Get(ctx, kind, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find the row of a claimant: %w", err)
+	return row.Entity, err
+}
+
+// actorOf says who a row is, if it is a claimant's, and in the Organization; there a claim
+// counts. The row has to have the name: what the claimant declares may not be applied.
+func actorOf(row iam.Entity, claimant client.Object, organizationID, user string) (iam.Actor, bool) {
+	if row == nil || row.GetHead().OrganizationID != organizationID || row.GetHead().Object.UID != string(claimant.GetUID()) {
+		return iam.Actor{}, false
 	}
-	head := row.Entity.GetHead()
-	if head.OrganizationID != organizationID || head.Object.UID != string(obj.GetUID()) {
-		return nil, nil
+	switch principal := row.(type) {
+	case *iam.Member:
+		// The types of users are kinds of actors by the same names.
+		return iam.Actor{Kind: iam.ActorKind(principal.Type), ID: principal.ID, Name: principal.Label()}, slices.Contains(principal.KubernetesUsers, user)
+	case *iam.Application:
+		has := slices.ContainsFunc(principal.ServiceAccounts, func(name string) bool {
+			return user == serviceAccountUser(principal.Object.Namespace, name)
+		})
+		return iam.Actor{Kind: iam.ActorApplication, ID: principal.ID, Name: principal.Label()}, has
 	}
-	return &iam.Actor{Kind: actor, ID: head.ID, Name: row.Entity.Label()}, nil
+	return iam.Actor{}, false
+}
+
+func serviceAccountUser(namespace, name string) string {
+	return "system:serviceaccount:" + namespace + ":" + name
 }
 
 // kubernetesUsersOf lists the names at the API server by which an object's principal is
@@ -256,14 +333,15 @@ func kubernetesUsersOf(obj client.Object) []string {
 		}
 	case *v1alpha1.Application:
 		for _, name := range o.Status.ServiceAccounts {
-			names = append(names, "system:serviceaccount:"+o.Namespace+":"+name)
+			names = append(names, serviceAccountUser(o.Namespace, name))
 		}
 	}
 	return names
 }
 
 // forgetAuthors forgets who asked for what is applied now, so that a change which comes
-// later by itself is nobody's. A settled object costs one read.
+// later by itself is nobody's. What admission recorded of what the cache has not seen yet
+// stays. A settled object costs one read.
 func (e *Environment) forgetAuthors(ctx context.Context, obj Object) error {
 	records, err := e.Store.Attributions(ctx, string(obj.GetUID()))
 	if err != nil {

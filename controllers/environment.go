@@ -101,28 +101,28 @@ func (e *Environment) report(obj, before Object, err error) {
 // writeRows makes the entities all that the store holds of an object, in one transaction
 // with the audit events, on behalf of whoever changed the object; obj is nil when it is
 // gone. Nothing is written when the store holds just that already.
-func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object) error {
+func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object) (wrote bool, err error) {
 	rows, err := rowsOf(ctx, e.Store, object)
 	if err != nil {
-		return err
+		return false, err
 	}
 	settled, err := sameEntities(rows, entities)
 	if err != nil || settled {
-		return err
+		return false, err
 	}
-	cause, err := e.causeOf(ctx, obj, rows)
+	by, err := e.causesOf(ctx, obj, rows)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = e.Store.Write(ctx, func(tx store.Tx) error {
-		return replaceRows(ctx, tx, e.Recorder, object, entities, cause)
+		return replaceRows(ctx, tx, e.Recorder, object, entities, by)
 	})
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) {
 		// The cache was behind when the contest was judged. The store is the last judge.
-		return fmt.Errorf("waiting for the name to be freed: %w", err)
+		return false, fmt.Errorf("waiting for the name to be freed: %w", err)
 	}
-	return err
+	return err == nil, err
 }
 
 func isReady(status *v1alpha1.ObjectStatus) bool {

@@ -88,6 +88,8 @@ type tenant struct {
 	// admitted keeps what was found of each namespace: one reconciliation is to see one
 	// world, and a label that flaps in between must not look like a deletion.
 	admitted map[string]bool
+	// sealed says that nobody judged what the Organization declares: see sealOff.
+	sealed bool
 }
 
 // tenantOf finds the Organization of an object, or says why the object does not belong to
@@ -104,11 +106,15 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 		if !found {
 			return nil, waiting(v1alpha1.ReasonReferenceNotFound, "Organization %s not found in namespace %s", ref.name, ref.namespace)
 		}
-		return e.newTenant(organization), nil
+		tenant := e.newTenant(organization)
+		return tenant, tenant.sealOff(ctx)
 	}
 	tenant, admitted := e.newTenant(organization), false
 	if found {
-		if admitted, err = tenant.admits(ctx, obj.GetNamespace()); err != nil {
+		if err := tenant.sealOff(ctx); err != nil {
+			return nil, err
+		}
+		if admitted, err = tenant.has(ctx, obj); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +126,7 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 }
 
 func (e *Environment) newTenant(organization *v1alpha1.Organization) *tenant {
-	return &tenant{e, organization, idOf(organization), map[string]bool{}}
+	return &tenant{Environment: e, organization: organization, id: idOf(organization), admitted: map[string]bool{}}
 }
 
 // admits says whether objects of a namespace may join the Organization.
@@ -163,7 +169,11 @@ func (t *tenant) has(ctx context.Context, obj belonging) (bool, error) {
 	if ref.namespace != t.organization.Namespace || ref.name != t.organization.Name {
 		return false, nil
 	}
-	return t.admits(ctx, obj.GetNamespace())
+	admitted, err := t.admits(ctx, obj.GetNamespace())
+	if err != nil || !admitted || !t.sealed || obj.GetNamespace() == t.organization.Namespace {
+		return admitted, err
+	}
+	return t.hasRow(ctx, obj)
 }
 
 // find reads an object from the cache. What is being deleted counts as gone, and what has

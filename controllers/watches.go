@@ -53,7 +53,6 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 	if err != nil {
 		return nil, fmt.Errorf("index the claims of %s: %w", r.name, err)
 	}
-
 	err = indexer.IndexField(ctx, r.prototype, userIndex, kubernetesUsersOf)
 	if err != nil {
 		return nil, fmt.Errorf("index the Kubernetes users of %s: %w", r.name, err)
@@ -146,6 +145,19 @@ func declaredChanged() predicate.Predicate {
 	}}
 }
 
+// letThrough passes that an object begins or ends to wait for admission.
+func letThrough() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ours := e.ObjectOld.(Object)
+			return ours && isHeld(before) != isHeld(e.ObjectNew.(Object))
+		},
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+}
+
 func statusLost(before, after client.Object) bool {
 	old, ours := before.(Object)
 	return ours && old.GetObjectStatus().ID != "" && after.(Object).GetObjectStatus().ID == "" && after.(Object).GetObjectStatus().ObservedGeneration <= 0
@@ -163,7 +175,9 @@ func referableChanged() predicate.Predicate {
 			return true
 		}
 		switch after.(type) {
-		case *v1alpha1.Organization, *v1alpha1.Group, *v1alpha1.PermissionSet:
+		case *v1alpha1.Organization:
+			return before.GetGeneration() != after.GetGeneration() || letThrough().Update(e)
+		case *v1alpha1.Group, *v1alpha1.PermissionSet:
 			return before.GetGeneration() != after.GetGeneration()
 		case *corev1.Namespace:
 			return !maps.Equal(before.GetLabels(), after.GetLabels())
@@ -177,7 +191,7 @@ func referableChanged() predicate.Predicate {
 func watchFromBelow(b *builder.Builder, reader client.Reader, object client.Object, prototype client.ObjectList, wake func(client.Object) []reconcile.Request) {
 	b.Watches(object, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
 		return wake(obj)
-	}), builder.WithPredicates(declaredChanged()))
+	}), builder.WithPredicates(predicate.Or(declaredChanged(), letThrough())))
 	b.Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, namespace client.Object) []reconcile.Request {
 		list := prototype.DeepCopyObject().(client.ObjectList)
 		err := reader.List(ctx, list, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy)

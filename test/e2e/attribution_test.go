@@ -5,10 +5,12 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -153,6 +155,20 @@ func TestAttributionOfChanges(t *testing.T) {
 			t.Errorf("%+v, user %q, %+v", event.Principal, event.KubernetesUser, event.Authorship)
 		}
 	})
+	t.Run("an attempt that nobody recorded is listed as somebody's", func(t *testing.T) {
+		app := application(w.org, w.home, "gap")
+		create(t, app)
+		awaitReady(t, app)
+		w.away(t, func() {
+			change(t, app, func(a *v1alpha1.Application) { a.Spec.Description = "unseen" })
+			change(t, app, func(a *v1alpha1.Application) { a.Spec.Tags = []v1alpha1.Tag{"seen"} })
+			record(t, w.operator, app, "maya@corp.example")
+		})
+		event := awaitAuditEvent(t, w.operator, string(app.UID), "UpdateApplication", nil)
+		if authors := event.Authorship.Authors; event.Principal.Name != "maya" || len(authors) != 2 || authors[0].KubernetesUser != iam.Unknown || authors[0].Generation != 2 {
+			t.Errorf("%+v, %+v", event.Principal, event.Authorship)
+		}
+	})
 	t.Run("several generations at once", func(t *testing.T) {
 		app := application(w.org, w.home, "several")
 		create(t, app)
@@ -185,6 +201,57 @@ func TestAttributionOfChanges(t *testing.T) {
 		create(t, late)
 		awaitAuditEvent(t, w.operator, string(late.UID), "AddGroupMember", func(e iam.Event) bool { return e.Principal.Kind == iam.ActorSystem && e.Authorship == nil })
 	})
+}
+
+// A reference may come after who asked for it; what an edit adds then is still theirs.
+func TestAttributionOfWhatWaits(t *testing.T) {
+	w := newAttributionWorld(t)
+	app, late := application(w.org, w.home, "joins"), group(w.org, w.home, "late")
+	create(t, app)
+	awaitReady(t, app)
+	w.away(t, func() {
+		change(t, app, func(a *v1alpha1.Application) { a.Spec.Groups = []v1alpha1.GroupRef{{Name: "late"}} })
+		record(t, w.operator, app, "maya@corp.example")
+	})
+	awaitReason(t, app, v1alpha1.ReasonReferenceNotFound)
+	awaitQuiet(t, w.operator)
+	create(t, late)
+	awaitAuditEvent(t, w.operator, string(late.UID), "AddGroupMember", func(e iam.Event) bool { return e.Principal.Name == "maya" })
+}
+
+// An annotation changes no generation, and yet what it leads to is somebody's.
+func TestAttributionOfAnnotations(t *testing.T) {
+	w := newAttributionWorld(t)
+	key := apiKey(w.org, w.home, "key", v1alpha1.Bearer{Kind: v1alpha1.BearerApplication, Name: "robot"})
+	key.Spec.Rotation = &v1alpha1.Rotation{Every: "720h", Overlap: "48h"}
+	create(t, key)
+	awaitReady(t, key)
+	before := key.Status.AccessKey
+	w.away(t, func() {
+		change(t, key, func(k *v1alpha1.APIKey) {
+			k.Annotations = map[string]string{v1alpha1.RotateAtAnnotation: w.Clock.Now().Format(time.RFC3339)}
+		})
+		record(t, w.operator, key, "maya@corp.example")
+		w.Clock.SetTime(w.Clock.Now().Add(time.Minute))
+	})
+	eventually(t, "the key is rotated", func(ctx context.Context) (bool, string) {
+		err := admin.Get(ctx, keyOf(key), key)
+		return err == nil && key.Status.AccessKey != before, fmt.Sprint(err, key.Status)
+	})
+	event := awaitAuditEvent(t, w.operator, key.Status.AccessKey, "CreateAPIKey", nil)
+	if event.Principal.Name != "maya" || event.Authorship.State != iam.AuthorshipAdmitted {
+		t.Errorf("%+v, %+v", event.Principal, event.Authorship)
+	}
+	w.Clock.SetTime(key.Status.NextRotationAt.Add(time.Minute))
+	poke(t, key)
+	after := key.Status.AccessKey
+	eventually(t, "the key rotates by itself", func(ctx context.Context) (bool, string) {
+		err := admin.Get(ctx, keyOf(key), key)
+		return err == nil && key.Status.AccessKey != after, fmt.Sprint(err, key.Status)
+	})
+	if event := awaitAuditEvent(t, w.operator, key.Status.AccessKey, "CreateAPIKey", nil); event.Principal.Kind != iam.ActorSystem {
+		t.Errorf("what rotates by itself is by %+v, %+v", event.Principal, event.Authorship)
+	}
 }
 
 func TestAttributionOfDeletions(t *testing.T) {
@@ -240,6 +307,41 @@ func TestAttributionOfDeletions(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a name that went and came back while nobody looked", func(t *testing.T) {
+		app := remember("twice")
+		former := string(app.UID)
+		w.away(t, func() {
+			recordDeletion(t, w.operator, app, "ada@corp.example")
+			change(t, app, func(a *v1alpha1.Application) { a.Finalizers = nil })
+			remove(t, app)
+			app = application(w.org, w.home, "twice")
+			create(t, app)
+			record(t, w.operator, app, "maya@corp.example")
+		})
+		gone := awaitAuditEvent(t, w.operator, former, "DeleteApplication", nil)
+		come := awaitAuditEvent(t, w.operator, string(app.UID), "CreateApplication", nil)
+		if gone.Principal.Kind != iam.ActorOwner || come.Principal.Name != "maya" {
+			t.Errorf("deleted by %+v, created by %+v", gone.Principal, come.Principal)
+		}
+	})
+	t.Run("a namespace takes along what is in it", func(t *testing.T) {
+		ns := newNamespace(t, nil)
+		org := organization(ns, "acme")
+		app := application(org, ns, "inside")
+		create(t, org, app)
+		awaitReady(t, org, app)
+		recordDeletion(t, w.operator, app, "system:kube-controller-manager")
+		recordDeletion(t, w.operator, org, "system:kube-controller-manager")
+		if err := admin.Delete(t.Context(), &corev1.Namespace{ObjectMeta: objectMeta("", ns)}); err != nil {
+			t.Fatal(err)
+		}
+		for id, method := range map[string]string{string(app.UID): "DeleteApplication", string(org.UID): "CloseOrganization"} {
+			event := awaitAuditEvent(t, w.operator, id, method, nil)
+			if event.Principal != (iam.Actor{Kind: iam.ActorSystem, Name: "namespace-controller"}) || event.KubernetesUser != "system:kube-controller-manager" {
+				t.Errorf("%s by %+v, user %q", method, event.Principal, event.KubernetesUser)
+			}
+		}
+	})
 	t.Run("a key goes with its bearer, by the same hand", func(t *testing.T) {
 		app := remember("bearer")
 		key := apiKey(w.org, w.home, "key", v1alpha1.Bearer{Kind: v1alpha1.BearerApplication, Name: "bearer"})
@@ -255,14 +357,19 @@ func TestAttributionOfDeletions(t *testing.T) {
 	})
 }
 
-// What was stored while the webhooks were not installed is not applied, also not once they are there, until somebody has
-// submitted it again; what was applied before goes on.
-func TestAdmissionMissing(t *testing.T) {
-	o := newOperator(t)
-	o.Admission = true
-	configuration := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: objectMeta("", controllers.AdmissionConfiguration)}
-	// It guards by its looks, and is never asked, so that nothing of this test depends on an answer.
-	configuration.Webhooks = []admissionv1.ValidatingWebhook{{
+// gate is an operator that judges by webhooks which the tests install and remove. They guard by their looks, and are never
+// asked, so that nothing of a test depends on an answer.
+type gate struct {
+	*operator
+	configuration *admissionv1.ValidatingWebhookConfiguration
+}
+
+func startGate(t *testing.T) *gate {
+	t.Helper()
+	g := &gate{operator: newOperator(t)}
+	g.Admission = true
+	g.configuration = &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: objectMeta("", controllers.AdmissionConfiguration)}
+	g.configuration.Webhooks = []admissionv1.ValidatingWebhook{{
 		Name: controllers.GuardWebhook, FailurePolicy: ptr.To(admissionv1.Fail), SideEffects: ptr.To(admissionv1.SideEffectClassNone),
 		AdmissionReviewVersions: []string{"v1"}, ClientConfig: admissionv1.WebhookClientConfig{URL: ptr.To("https://localhost:1/validate")},
 		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{
@@ -270,58 +377,174 @@ func TestAdmissionMissing(t *testing.T) {
 		}}},
 		MatchConditions: []admissionv1.MatchCondition{{Name: "never", Expression: "false"}},
 	}}
-	t.Cleanup(func() { _ = client.IgnoreNotFound(admin.Delete(context.Background(), configuration)) })
-	create(t, configuration.DeepCopy())
-	o.start(t)
-	t.Cleanup(func() { o.halt(t) })
+	t.Cleanup(func() { _ = client.IgnoreNotFound(admin.Delete(context.Background(), g.configuration)) })
+	g.install(t)
+	g.start(t)
+	t.Cleanup(func() { g.halt(t) })
+	return g
+}
 
+func (g *gate) install(t *testing.T) {
+	t.Helper()
+	create(t, g.configuration.DeepCopy())
+}
+
+func (g *gate) uninstall(t *testing.T) {
+	t.Helper()
+	if err := admin.Delete(t.Context(), g.configuration.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// submit does as admission would: it records who submits an object again, as a whole.
+func (g *gate) submit(t *testing.T, obj controllers.Object) {
+	t.Helper()
+	record(t, g.operator, obj, "maya@corp.example")
+	poke(t, obj)
+	awaitReady(t, obj)
+}
+
+func (g *gate) rows(t *testing.T, kind iam.Kind, obj client.Object) []store.Row {
+	t.Helper()
+	page, err := g.Store.List(t.Context(), store.Query{Kind: kind, Object: &iam.Object{Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Rows
+}
+
+// What was stored while the webhooks were not installed is not applied, also not once they are there, until somebody has
+// submitted it again; what was applied before goes on, and comes back after the loss of the database.
+func TestAdmissionMissing(t *testing.T) {
+	g := startGate(t)
 	ns := newNamespace(t, nil)
-	org, before := organization(ns, "acme"), (*v1alpha1.Application)(nil)
-	before = application(org, ns, "before")
+	org := organization(ns, "acme")
+	before, fresh, held := application(org, ns, "before"), application(org, ns, "fresh"), application(org, ns, "held")
 	create(t, org, before)
 	awaitReady(t, org, before)
 
-	if err := admin.Delete(t.Context(), configuration.DeepCopy()); err != nil {
-		t.Fatal(err)
-	}
+	g.uninstall(t)
 	change(t, before, func(a *v1alpha1.Application) { a.Spec.Description = "changed while nobody looked" })
-	held := application(org, ns, "held")
 	create(t, held)
-	awaitReason(t, held, v1alpha1.ReasonAdmissionMissing)
-	awaitReason(t, before, v1alpha1.ReasonAdmissionMissing)
-	if _, err := o.Store.Get(t.Context(), iam.KindApplication, string(held.UID)); err == nil {
-		t.Error("what nobody judged is in the store")
+	for _, app := range []*v1alpha1.Application{held, before} {
+		advice := awaitReason(t, app, v1alpha1.ReasonAdmissionMissing).Message
+		command := "kubectl -n " + ns + " annotate application.iam-operator.dev " + app.Name
+		if !strings.Contains(advice, "Install them") || !strings.Contains(advice, command) {
+			t.Errorf("the advice is %q", advice)
+		}
 	}
-	row, err := o.Store.Get(t.Context(), iam.KindApplication, string(before.UID))
-	if err != nil || row.Entity.(*iam.Application).Description != "" {
-		t.Errorf("what was applied before did not stay as it was: %v, %+v", err, row.Entity)
+	if rows := g.rows(t, iam.KindApplication, held); len(rows) > 0 {
+		t.Errorf("what nobody judged is in the store: %+v", rows)
 	}
+	if rows := g.rows(t, iam.KindApplication, before); len(rows) != 1 || rows[0].Entity.(*iam.Application).Description != "" {
+		t.Errorf("what was applied before did not stay as it was: %+v", rows)
+	}
+	g.halt(t)
+	g.start(t)
 
-	create(t, configuration.DeepCopy())
-	fresh := application(org, ns, "fresh")
+	g.install(t)
 	create(t, fresh)
 	awaitReady(t, fresh)
+	eventually(t, "the advice changes", func(ctx context.Context) (bool, string) {
+		advice := awaitReason(t, held, v1alpha1.ReasonAdmissionMissing).Message
+		return !strings.Contains(advice, "Install them"), advice
+	})
 	poke(t, held)
-	awaitQuiet(t, o)
+	awaitQuiet(t, g.operator)
 	awaitReason(t, held, v1alpha1.ReasonAdmissionMissing)
 
-	record(t, o, held, "maya@corp.example")
-	poke(t, held)
-	awaitReady(t, held)
+	g.submit(t, held)
+	event := awaitAuditEvent(t, g.operator, string(held.UID), "CreateApplication", nil)
+	if event.KubernetesUser != "maya@corp.example" {
+		t.Errorf("it is told of as by %q, %+v", event.KubernetesUser, event.Authorship)
+	}
 	awaitReason(t, before, v1alpha1.ReasonAdmissionMissing)
 	change(t, before, func(a *v1alpha1.Application) { a.Spec.Description = "changed again" })
 	awaitReady(t, before)
 
-	held.Spec.Description = ""
-	o.halt(t)
-	loseDatabase(t, o)
-	if err := admin.Delete(t.Context(), configuration.DeepCopy()); err != nil {
-		t.Fatal(err)
-	}
-	o.start(t)
-	eventually(t, "what was applied comes back without the webhooks", func(ctx context.Context) (bool, string) {
-		_, err := o.Store.Get(ctx, iam.KindApplication, string(held.UID))
-		return err == nil, fmt.Sprint(err)
+	g.halt(t)
+	loseDatabase(t, g.operator)
+	g.uninstall(t)
+	g.start(t)
+	eventually(t, "what was applied comes back without the webhooks", func(context.Context) (bool, string) {
+		rows := g.rows(t, iam.KindApplication, held)
+		return len(rows) == 1, fmt.Sprint(rows)
 	})
 	remove(t, held)
+	if rows := g.rows(t, iam.KindApplication, held); len(rows) > 0 {
+		t.Errorf("a deletion waits for admission: %+v", rows)
+	}
+}
+
+// What an Organization or an SSH key declares while nobody judges it does not reach others either, and what waits keeps
+// nothing that is taken away meanwhile.
+func TestAdmissionMissingReachesNobodyElse(t *testing.T) {
+	g := startGate(t)
+	w := &world{home: newNamespace(t, nil)}
+	w.guest = newNamespace(t, map[string]string{"joins": w.home})
+	org := organization(w.home, "acme")
+	org.Spec.AllowedNamespaces = &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesSelector, Selector: selects("joins", w.home)}
+	inside := application(org, w.guest, "inside")
+	owners := apiKey(org, w.home, "owners", v1alpha1.Bearer{Kind: v1alpha1.BearerOwner})
+	shop := project(org, w.home, "shop")
+	known := sshKey(org, w.home, "known", shop.Name)
+	create(t, org, inside, owners, shop, known)
+	awaitReady(t, org, inside, owners, shop, known)
+	outside := application(org, newNamespace(t, nil), "outside")
+	create(t, outside)
+	awaitReason(t, outside, v1alpha1.ReasonNamespaceNotAllowed)
+	lines := func() string {
+		configMap := &corev1.ConfigMap{}
+		if err := admin.Get(t.Context(), client.ObjectKey{Namespace: w.home, Name: shop.Name + "-authorized-keys"}, configMap); err != nil {
+			return err.Error()
+		}
+		return configMap.Data["authorized_keys"]
+	}
+
+	g.uninstall(t)
+	change(t, org, func(o *v1alpha1.Organization) {
+		o.Spec.AllowedNamespaces = &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesAll}
+		o.Spec.Owner.Email = "mallory@rival.example"
+	})
+	change(t, inside, func(a *v1alpha1.Application) { a.Spec.Description = "so that it waits" })
+	stranger := sshKey(org, w.home, "stranger", shop.Name)
+	create(t, stranger)
+	for _, obj := range []controllers.Object{org, inside, stranger} {
+		awaitReason(t, obj, v1alpha1.ReasonAdmissionMissing)
+	}
+	for _, obj := range []client.Object{outside, owners, shop} {
+		poke(t, obj)
+	}
+	awaitQuiet(t, g.operator)
+	awaitReason(t, outside, v1alpha1.ReasonNamespaceNotAllowed)
+	awaitReady(t, owners)
+	if len(g.rows(t, iam.KindApplication, inside)) != 1 || len(g.rows(t, iam.KindAPIKey, owners)) != 1 {
+		t.Error("what was there before does not stay")
+	}
+	if text := lines(); !strings.Contains(text, "/known") || strings.Contains(text, "/stranger") {
+		t.Errorf("authorized keys: %q", text)
+	}
+
+	// What is taken away goes, whoever waits.
+	change(t, shop, func(p *v1alpha1.Project) { p.Spec.Description = "so that it waits" })
+	awaitReason(t, shop, v1alpha1.ReasonAdmissionMissing)
+	remove(t, known)
+	eventually(t, "the key is let in no more", func(context.Context) (bool, string) { return !strings.Contains(lines(), "/known"), lines() })
+	g.install(t)
+	change(t, org, func(o *v1alpha1.Organization) {
+		o.Spec.AllowedNamespaces, o.Spec.Owner.Email = nil, "owner@acme.example"
+	})
+	awaitReady(t, org)
+	eventually(t, "the namespace is in no more", func(context.Context) (bool, string) {
+		rows := g.rows(t, iam.KindApplication, inside)
+		return len(rows) == 0, fmt.Sprint(rows)
+	})
+
+	change(t, org, func(o *v1alpha1.Organization) {
+		o.Spec.AllowedNamespaces = &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesAll}
+	})
+	awaitReady(t, org, outside)
+	g.submit(t, shop)
+	g.submit(t, stranger)
+	eventually(t, "the judged key is let in", func(context.Context) (bool, string) { return strings.Contains(lines(), "/stranger"), lines() })
 }
