@@ -468,10 +468,11 @@ func (e *Environment) deleteKeySecrets(ctx context.Context, k *v1alpha1.APIKey) 
 	return nil
 }
 
-func (e *Environment) deleteSecret(ctx context.Context, k *v1alpha1.APIKey, name string) error {
+// deleteSecret deletes a Secret, if it is there and the owner's.
+func (e *Environment) deleteSecret(ctx context.Context, owner client.Object, name string) error {
 	secret := &corev1.Secret{}
-	err := e.APIReader.Get(ctx, types.NamespacedName{Namespace: k.Namespace, Name: name}, secret)
-	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(secret, k) {
+	err := e.APIReader.Get(ctx, types.NamespacedName{Namespace: owner.GetNamespace(), Name: name}, secret)
+	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(secret, owner) {
 		return nil
 	}
 	if err != nil {

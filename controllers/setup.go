@@ -101,10 +101,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	wakeKeys := keys.watch(func(ctx context.Context, claim string) []reconcile.Request {
 		return keyReconciler.requests(ctx, claimIndex, claim)
 	})
+	people := members{environment, newMemberMemory()}
+	door := &memberDoor{Environment: environment, wake: make(chan event.GenericEvent)}
+	memberReconciler := newReconciler(environment, iam.KindMember, people, &v1alpha1.Member{}, &v1alpha1.MemberList{})
+	wakeMembers := people.watch(door, func(ctx context.Context, secret reference) []reconcile.Request {
+		return memberReconciler.requests(ctx, referenceIndex, secret.String())
+	})
 	err = errors.Join(
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindOrganization, organizations{environment}, &v1alpha1.Organization{}, &v1alpha1.OrganizationList{}), organizations{environment}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindProject, projects{environment}, &v1alpha1.Project{}, &v1alpha1.ProjectList{}), projects{environment}.watch),
-		add(ctx, mgr, sweep, newReconciler(environment, iam.KindMember, members{environment}, &v1alpha1.Member{}, &v1alpha1.MemberList{}), nil),
+		add(ctx, mgr, sweep, memberReconciler, wakeMembers),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindGroup, groups{environment}, &v1alpha1.Group{}, &v1alpha1.GroupList{}), groups{environment}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindApplication, applications{environment}, &v1alpha1.Application{}, &v1alpha1.ApplicationList{}), applications{}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPolicy, policies{environment}, &v1alpha1.Policy{}, &v1alpha1.PolicyList{}), nil),
@@ -112,6 +118,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindSSHKey, sshKeys{environment}, &v1alpha1.SSHKey{}, &v1alpha1.SSHKeyList{}), nil),
 		add(ctx, mgr, sweep, keyReconciler, wakeKeys),
 		catalogue{environment}.register(mgr),
+		mgr.Add(manager.RunnableFunc(door.run)),
 	)
 	if err != nil {
 		return err
