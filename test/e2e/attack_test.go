@@ -414,7 +414,9 @@ func (a *attack) unguarded(t *testing.T, w *attackWorld, name string) {
 func startUnguardedOperator(t *testing.T) *guardedOperator {
 	t.Helper()
 	o := newGuardedOperator(t)
-	o.Authorizer = func(context.Context, authenticationv1.UserInfo, authorizationv1.ResourceAttributes) (bool, error) { return true, nil }
+	o.Authorizer = func(context.Context, authenticationv1.UserInfo, authorizationv1.ResourceAttributes) (bool, error) {
+		return true, nil
+	}
 	o.install(t)
 	o.startGuarded(t)
 	o.awaitAsked(t)
