@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -173,7 +174,7 @@ func (w *memberWorld) isPassword(t *testing.T, password string) bool {
 		return false
 	}
 	same, _, err := credentials.NewHasher(rand.Reader).Verify(t.Context(), hash, password)
-	if err != nil {
+	if err != nil && !errors.Is(err, credentials.ErrMalformedHash) { // as a test may have left it
 		t.Fatal(err)
 	}
 	return same

@@ -225,7 +225,9 @@ func (s *statusStage) meetForeignObjects(t *testing.T) {
 // notEnforce declares what this version only stores, a password that is refused, and a lock.
 func (s *statusStage) notEnforce(t *testing.T) {
 	t.Helper()
-	change(t, s.organization, func(o *v1alpha1.Organization) { o.Spec.Security = &v1alpha1.Security{LoginMethods: []v1alpha1.LoginMethod{v1alpha1.LoginPassword}} })
+	change(t, s.organization, func(o *v1alpha1.Organization) {
+		o.Spec.Security = &v1alpha1.Security{LoginMethods: []v1alpha1.LoginMethod{v1alpha1.LoginPassword}}
+	})
 	person := s.own[1].(*v1alpha1.Member)
 	change(t, person, func(m *v1alpha1.Member) {
 		m.Spec.State = v1alpha1.StateLocked
