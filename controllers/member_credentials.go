@@ -204,17 +204,25 @@ func (c *memberCredentials) observe(ctx context.Context) error {
 	case err != nil && c.member.Status.Credentials == nil && c.member.Spec.Password == nil && !remembered:
 		c.state = iam.SecretAbsent
 	default:
-		secret := &corev1.Secret{}
-		err := c.APIReader.Get(ctx, key, secret)
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("read Secret %s: %w", key.Name, err)
-		}
-		c.state = iam.SecretAbsent
-		if err == nil {
-			c.examine(secret)
+		if err := c.read(ctx, key); err != nil {
+			return err
 		}
 	}
 	c.believe()
+	return nil
+}
+
+func (c *memberCredentials) read(ctx context.Context, key types.NamespacedName) error {
+	secret := &corev1.Secret{}
+	err := c.APIReader.Get(ctx, key, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		c.state = iam.SecretAbsent
+	case err != nil:
+		return fmt.Errorf("read Secret %s: %w", key.Name, err)
+	default:
+		c.examine(secret)
+	}
 	return nil
 }
 
