@@ -131,7 +131,7 @@ func (r *Reconciler[T]) hold(ctx context.Context, obj, before T, why error) erro
 	if o, ok := any(obj).(belonging); ok {
 		_, err := r.tenantOf(ctx, o)
 		if settled(err) && err != nil {
-			_, err = r.writeRows(ctx, r.objectOf(obj), nil, before)
+			_, err = r.writeRows(ctx, r.objectOf(obj), nil, before, r.kind.references(obj)...)
 		}
 		if err != nil {
 			return err

@@ -152,8 +152,9 @@ func (c causes) of(gone bool) audit.Cause {
 	return c.change
 }
 
-// causesOf says who is behind a change of an object's rows; obj is nil when the object is gone.
-func (e *Environment) causesOf(ctx context.Context, obj Object, rows []iam.Entity) (causes, error) {
+// causesOf says who is behind a change of an object's rows; obj is nil when the object is
+// gone. What goes with something that the object refers to goes by the same hand.
+func (e *Environment) causesOf(ctx context.Context, obj Object, rows []iam.Entity, refs []reference) (causes, error) {
 	if obj == nil {
 		end, err := e.causeOfEnd(ctx, rows)
 		return causes{end, end}, err
@@ -169,7 +170,10 @@ func (e *Environment) causesOf(ctx context.Context, obj Object, rows []iam.Entit
 	if obj.GetDeletionTimestamp().IsZero() {
 		former = slices.DeleteFunc(slices.Clone(rows), func(row iam.Entity) bool { return row.GetHead().Object.UID == string(obj.GetUID()) })
 		var err error
-		if by.change, err = e.causeOfChange(ctx, obj, home, len(rows) > len(former)); err != nil {
+		if by.change, err = e.causeOfChange(ctx, obj, home, len(rows) > len(former)); err == nil && by.change == audit.System() {
+			by.change, err = e.causeOfLoss(ctx, refs)
+		}
+		if err != nil {
 			return causes{}, err
 		}
 	}
@@ -242,6 +246,39 @@ func (e *Environment) causeOfEnd(ctx context.Context, rows []iam.Entity) (audit.
 		cause.Actor = iam.Actor{Kind: iam.ActorSystem, Name: name}
 	}
 	return e.named(ctx, cause, head.OrganizationID), nil
+}
+
+// causeOfLoss says who deletes what an object refers to, while that is yet to leave the store
+// and to take along what goes with it: whichever of the two the operator sees first, the
+// event says the same. Where nothing of it is being deleted, that is the system.
+func (e *Environment) causeOfLoss(ctx context.Context, refs []reference) (audit.Cause, error) {
+	for _, ref := range refs {
+		if ref.kind == kindNamespace {
+			continue
+		}
+		going, err := e.goingRows(ctx, ref)
+		if err != nil {
+			return audit.Cause{}, err
+		}
+		if len(going) > 0 {
+			return e.causeOfEnd(ctx, going)
+		}
+	}
+	return audit.System(), nil
+}
+
+// goingRows lists the rows of an object that is being deleted, or gone already.
+func (e *Environment) goingRows(ctx context.Context, ref reference) ([]iam.Entity, error) {
+	typed, err := e.Client.Scheme().New(v1alpha1.GroupVersion.WithKind(string(ref.kind)))
+	if err != nil {
+		return nil, fmt.Errorf("find the kind of %s: %w", ref, err)
+	}
+	obj := typed.(client.Object)
+	err = e.Client.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, obj)
+	if client.IgnoreNotFound(err) != nil || err == nil && obj.GetDeletionTimestamp().IsZero() {
+		return nil, err
+	}
+	return rowsOf(ctx, e.Store, iam.Object{Kind: ref.kind, Namespace: ref.namespace, Name: ref.name})
 }
 
 // terminating says whether a namespace is being deleted, or gone. It never fails: a

@@ -101,7 +101,7 @@ func (e *Environment) report(obj, before Object, err error) {
 // writeRows makes the entities all that the store holds of an object, in one transaction
 // with the audit events, on behalf of whoever changed the object; obj is nil when it is
 // gone. Nothing is written when the store holds just that already.
-func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object) (wrote bool, err error) {
+func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object, refs ...reference) (wrote bool, err error) {
 	rows, err := rowsOf(ctx, e.Store, object)
 	if err != nil {
 		return false, err
@@ -110,7 +110,7 @@ func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities
 	if err != nil || settled {
 		return false, err
 	}
-	by, err := e.causesOf(ctx, obj, rows)
+	by, err := e.causesOf(ctx, obj, rows, refs)
 	if err != nil {
 		return false, err
 	}

@@ -153,7 +153,7 @@ func (r *Reconciler[T]) apply(ctx context.Context, obj, before T) (result outcom
 	}
 	if settled(err) || result.known {
 		var writeErr error
-		if wrote, writeErr = r.writeRows(ctx, r.objectOf(obj), result.entities, before); writeErr != nil {
+		if wrote, writeErr = r.writeRows(ctx, r.objectOf(obj), result.entities, before, r.kind.references(obj)...); writeErr != nil {
 			err = writeErr
 		}
 	}

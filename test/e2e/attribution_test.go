@@ -59,6 +59,20 @@ func awaitAuditEvent(t *testing.T, o *operator, id, method string, ok func(iam.E
 	return found
 }
 
+func stateOf(event iam.Event) iam.AuthorshipState {
+	if event.Authorship == nil {
+		return ""
+	}
+	return event.Authorship.State
+}
+
+func authorsOf(event iam.Event) []iam.Author {
+	if event.Authorship == nil {
+		return nil
+	}
+	return event.Authorship.Authors
+}
+
 // attributionWorld is an Organization in which Maya, the owner and a ServiceAccount are known at the API server. What is
 // created in it afterwards is attributed before the operator sees it: the operator is down meanwhile.
 type attributionWorld struct {
@@ -123,7 +137,7 @@ func TestAttributionNamesWhoAsked(t *testing.T) {
 	})
 	for user, want := range users {
 		event := awaitAuditEvent(t, w.operator, string(made[user].UID), "CreateApplication", nil)
-		if event.Principal != want || event.KubernetesUser != user || event.RequestID != "request-of-"+user || event.Authorship == nil || event.Authorship.State != iam.AuthorshipAdmitted {
+		if event.Principal != want || event.KubernetesUser != user || event.RequestID != "request-of-"+user || stateOf(event) != iam.AuthorshipAdmitted {
 			t.Errorf("%s: %+v, user %q, request %q, %+v; want %+v", user, event.Principal, event.KubernetesUser, event.RequestID, event.Authorship, want)
 		}
 	}
@@ -151,7 +165,7 @@ func TestAttributionOfChanges(t *testing.T) {
 			change(t, app, func(a *v1alpha1.Application) { a.Spec.Description = "by somebody else" })
 		})
 		event := awaitAuditEvent(t, w.operator, string(app.UID), "CreateApplication", nil)
-		if event.Principal.Name != iam.Unknown || event.KubernetesUser != "" || event.Authorship.State != iam.AuthorshipAbsent || event.Authorship.FieldManager != "somebody" {
+		if event.Principal.Name != iam.Unknown || event.KubernetesUser != "" || stateOf(event) != iam.AuthorshipAbsent || event.Authorship.FieldManager != "somebody" {
 			t.Errorf("%+v, user %q, %+v", event.Principal, event.KubernetesUser, event.Authorship)
 		}
 	})
@@ -165,7 +179,7 @@ func TestAttributionOfChanges(t *testing.T) {
 			record(t, w.operator, app, "maya@corp.example")
 		})
 		event := awaitAuditEvent(t, w.operator, string(app.UID), "UpdateApplication", nil)
-		if authors := event.Authorship.Authors; event.Principal.Name != "maya" || len(authors) != 2 || authors[0].KubernetesUser != iam.Unknown || authors[0].Generation != 2 {
+		if authors := authorsOf(event); event.Principal.Name != "maya" || len(authors) != 2 || authors[0].KubernetesUser != iam.Unknown || authors[0].Generation != 2 {
 			t.Errorf("%+v, %+v", event.Principal, event.Authorship)
 		}
 	})
@@ -180,7 +194,7 @@ func TestAttributionOfChanges(t *testing.T) {
 			}
 		})
 		event := awaitAuditEvent(t, w.operator, string(app.UID), "UpdateApplication", nil)
-		if event.Principal.Name != "maya" || len(event.Authorship.Authors) != 2 || event.Authorship.Authors[0].KubernetesUser != "ada@corp.example" {
+		if event.Principal.Name != "maya" || len(authorsOf(event)) != 2 || authorsOf(event)[0].KubernetesUser != "ada@corp.example" {
 			t.Errorf("%+v, %+v", event.Principal, event.Authorship)
 		}
 	})
@@ -228,18 +242,18 @@ func TestAttributionOfAnnotations(t *testing.T) {
 	awaitReady(t, key)
 	before := key.Status.AccessKey
 	w.away(t, func() {
+		w.Clock.SetTime(w.Clock.Now().Add(time.Hour)) // The annotation has whole seconds, and must lie after the minting.
 		change(t, key, func(k *v1alpha1.APIKey) {
 			k.Annotations = map[string]string{v1alpha1.RotateAtAnnotation: w.Clock.Now().Format(time.RFC3339)}
 		})
 		record(t, w.operator, key, "maya@corp.example")
-		w.Clock.SetTime(w.Clock.Now().Add(time.Minute))
 	})
 	eventually(t, "the key is rotated", func(ctx context.Context) (bool, string) {
 		err := admin.Get(ctx, keyOf(key), key)
 		return err == nil && key.Status.AccessKey != before, fmt.Sprint(err, key.Status)
 	})
 	event := awaitAuditEvent(t, w.operator, key.Status.AccessKey, "CreateAPIKey", nil)
-	if event.Principal.Name != "maya" || event.Authorship.State != iam.AuthorshipAdmitted {
+	if event.Principal.Name != "maya" || stateOf(event) != iam.AuthorshipAdmitted {
 		t.Errorf("%+v, %+v", event.Principal, event.Authorship)
 	}
 	w.Clock.SetTime(key.Status.NextRotationAt.Add(time.Minute))
@@ -288,7 +302,7 @@ func TestAttributionOfDeletions(t *testing.T) {
 		app := remember("unseen")
 		remove(t, app)
 		event := awaitAuditEvent(t, w.operator, string(app.UID), "DeleteApplication", nil)
-		if event.Principal.Name != iam.Unknown || event.Authorship.State != iam.AuthorshipAbsent {
+		if event.Principal.Name != iam.Unknown || stateOf(event) != iam.AuthorshipAbsent {
 			t.Errorf("%+v, %+v", event.Principal, event.Authorship)
 		}
 	})
@@ -339,6 +353,27 @@ func TestAttributionOfDeletions(t *testing.T) {
 			event := awaitAuditEvent(t, w.operator, id, method, nil)
 			if event.Principal != (iam.Actor{Kind: iam.ActorSystem, Name: "namespace-controller"}) || event.KubernetesUser != "system:kube-controller-manager" {
 				t.Errorf("%s by %+v, user %q", method, event.Principal, event.KubernetesUser)
+			}
+		}
+	})
+	t.Run("an Organization takes along what is elsewhere", func(t *testing.T) {
+		home, guest := newNamespace(t, nil), newNamespace(t, nil)
+		org := organization(home, "acme")
+		org.Spec.AllowedNamespaces = &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesAll}
+		objects := []controllers.Object{org}
+		for i := range 8 {
+			objects = append(objects, application(org, guest, fmt.Sprint("guest-", i)))
+		}
+		for _, obj := range objects {
+			create(t, obj)
+		}
+		awaitReady(t, objects...)
+		recordDeletion(t, w.operator, org, "tom@corp.example")
+		remove(t, org)
+		for _, app := range objects[1:] {
+			event := awaitAuditEvent(t, w.operator, string(app.GetUID()), "DeleteApplication", nil)
+			if event.KubernetesUser != "tom@corp.example" {
+				t.Errorf("%s by %+v, user %q", app.GetName(), event.Principal, event.KubernetesUser)
 			}
 		}
 	})
