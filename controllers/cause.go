@@ -253,8 +253,8 @@ func (e *Environment) causeOfEnd(ctx context.Context, rows []iam.Entity) (audit.
 // event says the same. Where nothing of it is being deleted, that is the system.
 func (e *Environment) causeOfLoss(ctx context.Context, refs []reference) (audit.Cause, error) {
 	for _, ref := range refs {
-		if ref.kind == kindNamespace {
-			continue
+		if !slices.Contains(iam.Kinds(), ref.kind) {
+			continue // A namespace or a Secret has no rows.
 		}
 		going, err := e.goingRows(ctx, ref)
 		if err != nil {
