@@ -27,9 +27,9 @@ func hasSettledID(obj Object) bool { return !restoresID(obj) || obj.GetObjectSta
 
 func idClaim(id string) string { return "id/" + id }
 
-// settleID records the object's id. One that is asked for must be free: the object that
-// is born with it always has it, else the one whose status records it, then the older. All kinds
-// are asked, so that no id ever names two things.
+// settleID records the object's id. One that is asked for must be free: the object that is
+// born with it always has it, else the one whose status records it, then the older. All
+// kinds are asked, so that no id ever names two things.
 func (e *Environment) settleID(ctx context.Context, obj Object) error {
 	if !declared.HasID(obj) {
 		return nil // The validator says what is wrong with it.

@@ -190,7 +190,7 @@ func buildInto(ctx context.Context, dir string, v versions) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 
 	fmt.Fprintf(os.Stderr, "Building a control plane from its Go modules: Kubernetes %s and etcd %s.\n"+
-		"This happens once a version, into %s, and takes about 7 minutes on 2 cores (and the download of the sources).\n",
+		"This happens once a version, into %s, and takes about 23 minutes of CPU time (and the download of the sources).\n",
 		v.kubernetes, v.etcd, dir)
 	start := time.Now()
 	for i, b := range binaries {

@@ -39,7 +39,7 @@ func findAssets(controllerManager bool) (assets, error) {
 		return "", err
 	}
 	if missing := firstMissing(dir, needed); missing != "" {
-		return "", fmt.Errorf("the control plane is not built: %s is missing; run `make controlplane` (about 7 minutes on 2 cores, once a version), or set KUBEBUILDER_ASSETS to a folder with the binaries", missing)
+		return "", fmt.Errorf("the control plane is not built: %s is missing; run `make controlplane` (about 23 minutes of CPU time, once a version), or set KUBEBUILDER_ASSETS to a folder with the binaries", missing)
 	}
 	return dir, nil
 }
