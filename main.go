@@ -23,6 +23,7 @@ import (
 
 	"github.com/iam-operator/iam-operator/controllers"
 	"github.com/iam-operator/iam-operator/internal/admission"
+	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
@@ -144,11 +145,12 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Close()) }()
+	gaps := &audit.Gaps{}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
-		Store: database, Namespace: s.namespace, APIURL: s.apiURL, Admission: certificates != nil, Clock: clock.RealClock{}, Random: rand.Reader,
+		Store: database, Namespace: s.namespace, APIURL: s.apiURL, Admission: certificates != nil, Judged: gaps.Has, Clock: clock.RealClock{}, Random: rand.Reader,
 	})
 	if err == nil && certificates != nil {
-		err = admit(ctx, mgr, certificates, admission.Options{Store: database, Namespace: s.namespace, Clock: clock.RealClock{}})
+		err = admit(ctx, mgr, certificates, admission.Options{Store: database, Gaps: gaps, Namespace: s.namespace, Clock: clock.RealClock{}})
 	}
 	if err != nil {
 		return err

@@ -32,23 +32,25 @@ const (
 	GuardWebhook = "guard.iam-operator.dev"
 )
 
-// awaitAdmission gives a waiting failure for a generation that nobody judged, where
-// admission is switched on: it was stored while the webhooks' configuration was not there.
-// That it is there again does not judge what was stored in between, so such an object waits
-// until somebody submits it again. A record of who asked shows that it was judged.
+// awaitAdmission gives a waiting failure for what nobody judged, where admission is switched
+// on: it was stored while the webhooks' configuration was not there. That it is there again
+// does not judge what was stored in between, so such an object waits until somebody submits
+// it again. Only a record of who asked shows that it was judged, or Judged, where admission
+// could make none.
 func (e *Environment) awaitAdmission(ctx context.Context, obj Object) error {
-	if !e.Admission || isCatalogueSet(obj) || wasApplied(obj) {
+	if !e.Admission || isCatalogueSet(obj) || declared.WasLetThrough(obj) {
 		return nil
 	}
-	records, err := e.Store.Attributions(ctx, string(obj.GetUID()))
+	uid, generation, digest := string(obj.GetUID()), obj.GetGeneration(), declared.Digest(obj)
+	records, err := e.Store.Attributions(ctx, uid)
 	if err != nil {
 		return fmt.Errorf("look for who asked for the change: %w", err)
 	}
-	if admitted(records, obj.GetGeneration(), declared.Digest(obj)) {
+	if admitted(records, generation, digest) || e.Judged != nil && e.Judged(uid, generation, digest) {
 		return nil
 	}
 	installed, err := e.admissionInstalled(ctx)
-	if err != nil || installed && !isHeld(obj) {
+	if err != nil {
 		return err
 	}
 	advice := "Submit it again: edit it"
@@ -73,21 +75,9 @@ func resubmit(scheme *runtime.Scheme, obj Object) string {
 	return fmt.Sprintf("kubectl%s annotate %s %s %s=\"$(date)\" --overwrite", namespace, kind, obj.GetName(), v1alpha1.ReconcileAtAnnotation)
 }
 
-// isHeld says whether the status records that this very generation waits for admission.
-func isHeld(obj Object) bool {
-	status := obj.GetObjectStatus()
-	return readyReason(status) == v1alpha1.ReasonAdmissionMissing && status.ObservedGeneration == obj.GetGeneration()
-}
-
-// wasApplied says whether this generation has been let through before.
-func wasApplied(obj Object) bool {
-	status := obj.GetObjectStatus()
-	return status.ObservedGeneration == obj.GetGeneration() && readyReason(status) != "" && !isHeld(obj)
-}
-
 // admissionInstalled says whether the API server asks the guard before it stores anything. It
-// asks the API server itself: the cache could have a configuration that was gone when the
-// object was stored. That costs little, since what was judged has a record as a rule.
+// asks the API server itself: the cache could have a configuration that is gone. That costs
+// little, since what was judged has a record as a rule.
 func (e *Environment) admissionInstalled(ctx context.Context) (bool, error) {
 	configuration := &admissionv1.ValidatingWebhookConfiguration{}
 	err := e.APIReader.Get(ctx, client.ObjectKey{Name: AdmissionConfiguration}, configuration)
@@ -150,21 +140,27 @@ func (r *Reconciler[T]) hold(ctx context.Context, obj, before T, why error) erro
 }
 
 // sealOff keeps what an Organization declares from reaching others while nobody judged it: its
-// owner is the one of its rows, and other namespaces get nothing in that is not in already.
+// owner and its rules for credentials are those of its rows, and other namespaces get nothing
+// in that is not in already.
 func (t *tenant) sealOff(ctx context.Context) error {
 	err := t.awaitAdmission(ctx, t.organization)
 	if _, t.sealed = asFailure(err); !t.sealed {
 		return err
 	}
-	row, err := t.Store.Get(ctx, iam.KindMember, iam.OwnerID(t.id))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("find the owner's row: %w", err)
-	}
-	if owner, ok := row.Entity.(*iam.Member); ok {
-		t.organization.Spec.Owner.Email = v1alpha1.Email(owner.Email)
+	for kind, id := range map[iam.Kind]string{iam.KindOrganization: t.id, iam.KindMember: iam.OwnerID(t.id)} {
+		row, err := t.Store.Get(ctx, kind, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("find what is in force of Organization %s: %w", t.organization.Name, err)
+		}
+		switch entity := row.Entity.(type) {
+		case *iam.Organization:
+			t.security = entity.Security
+		case *iam.Member:
+			t.organization.Spec.Owner.Email = v1alpha1.Email(entity.Email)
+		}
 	}
 	return nil
 }

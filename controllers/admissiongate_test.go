@@ -13,32 +13,6 @@ import (
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 )
 
-// What was let through once is not held later, and what is held stays so at its generation.
-func TestWasApplied(t *testing.T) {
-	for name, tc := range map[string]struct {
-		observed      int64
-		reason        string
-		applied, held bool
-	}{
-		"never seen":               {-1, "", false, false},
-		"a new generation":         {1, v1alpha1.ReasonApplied, false, false},
-		"applied":                  {2, v1alpha1.ReasonApplied, true, false},
-		"let through, and waiting": {2, v1alpha1.ReasonReferenceNotFound, true, false},
-		"no conditions":            {2, "", false, false},
-		"held":                     {2, v1alpha1.ReasonAdmissionMissing, false, true},
-		"held, and edited since":   {1, v1alpha1.ReasonAdmissionMissing, false, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			member := &v1alpha1.Member{}
-			member.Generation = 2
-			member.Status.ObjectStatus = *statusWith(tc.observed, tc.reason)
-			if wasApplied(member) != tc.applied || isHeld(member) != tc.held {
-				t.Errorf("applied %t, held %t; want %t, %t", wasApplied(member), isHeld(member), tc.applied, tc.held)
-			}
-		})
-	}
-}
-
 // The advice is a command that can be copied.
 func TestResubmit(t *testing.T) {
 	scheme, err := NewScheme()

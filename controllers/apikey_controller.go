@@ -262,7 +262,7 @@ func durationOf(d v1alpha1.Duration) time.Duration {
 func (l *keyLife) judgeLifetime(action iam.KeyAction) {
 	switch action {
 	case iam.KeyMint, iam.KeyReplace, iam.KeyRetire:
-		most := declared.Organization(l.tenant.organization, "").Security.MaxAPIKeyLifetime
+		most := l.tenant.security.MaxAPIKeyLifetime
 		l.refused = invalid(declared.LifetimeErrors(l.key, most, l.key.CreationTimestamp.Time))
 	default:
 		l.refused = nil

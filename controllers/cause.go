@@ -43,11 +43,7 @@ const maxAuthors = 64
 
 // admitted says whether somebody is known to have asked for just this generation and digest.
 func admitted(records []iam.Attribution, generation int64, digest string) bool {
-	return slices.ContainsFunc(records, func(record iam.Attribution) bool { return isOf(record, generation, digest) })
-}
-
-func isOf(record iam.Attribution, generation int64, digest string) bool {
-	return !record.Deletion && record.Generation == generation && record.Digest == digest
+	return slices.ContainsFunc(records, func(record iam.Attribution) bool { return record.Admits(generation, digest) })
 }
 
 // authors lists the records of those who asked for what an object is now, oldest first: the
@@ -62,7 +58,7 @@ func authors(records []iam.Attribution, applied, generation int64, digest string
 	}
 	var found []iam.Attribution
 	for _, record := range records {
-		if isOf(record, generation, digest) || !record.Deletion && record.Generation > applied && record.Generation < generation {
+		if record.Admits(generation, digest) || !record.Deletion && record.Generation > applied && record.Generation < generation {
 			found = append(found, record)
 		}
 	}
@@ -386,7 +382,7 @@ func (e *Environment) forgetAuthors(ctx context.Context, obj Object) error {
 	}
 	generation, digest := obj.GetGeneration(), declared.Digest(obj)
 	used := func(record iam.Attribution) bool {
-		return !record.Deletion && (record.Generation < generation || record.Generation == generation && record.Digest == digest)
+		return !record.Deletion && (record.Generation < generation || record.Admits(generation, digest))
 	}
 	if !slices.ContainsFunc(records, used) {
 		return nil

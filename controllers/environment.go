@@ -46,6 +46,9 @@ type Environment struct {
 	Hasher *credentials.Hasher
 	// Admission says that the webhooks judge what is declared, so that what nobody judged waits.
 	Admission bool
+	// Judged says whether admission judged a generation of an object with this digest without
+	// having been able to record it; nil means that nothing was.
+	Judged func(objectUID string, generation int64, digest string) bool
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader

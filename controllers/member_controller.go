@@ -71,7 +71,7 @@ func (c members) sync(ctx context.Context, m *v1alpha1.Member) (outcome, error) 
 func (c members) syncCredentials(ctx context.Context, tenant *tenant, m *v1alpha1.Member, row *iam.Member, absent missing) (outcome, error) {
 	look := &memberCredentials{
 		Environment: c.Environment, memory: c.memory, member: m, organization: tenant.organization,
-		settings: declared.MemberSettings(tenant.organization), now: c.Clock.Now().UTC(),
+		security: tenant.security, now: c.Clock.Now().UTC(),
 	}
 	if err := look.sync(ctx); err != nil {
 		return c.meanwhile(ctx, row), err

@@ -137,7 +137,7 @@ type memberCredentials struct {
 	memory       *memberMemory
 	member       *v1alpha1.Member
 	organization *v1alpha1.Organization
-	settings     iam.MemberSettings
+	security     iam.Security
 	now          time.Time
 
 	// state and metadata are of the operator's own Secret as it was found; former is what it
@@ -367,7 +367,7 @@ func (c *memberCredentials) annotated(at time.Time, asked bool, err error) (time
 func after(at time.Time, mark *time.Time) bool { return mark == nil || at.After(*mark) }
 
 func (c *memberCredentials) apply(kind iam.MemberEventKind, at time.Time) {
-	c.record.life = c.record.life.Apply(iam.MemberEvent{Kind: kind, At: at}, c.settings)
+	c.record.life = c.record.life.Apply(iam.MemberEvent{Kind: kind, At: at}, c.security.MemberSettings())
 }
 
 // changed says whether the Secret has to be written. That log-in told something which

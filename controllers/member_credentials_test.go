@@ -31,7 +31,7 @@ func lookFor(t *testing.T, m *v1alpha1.Member, now time.Time) *memberCredentials
 	}
 	return &memberCredentials{
 		Environment: &Environment{Keyring: ring}, memory: newMemberMemory(), member: m, organization: &v1alpha1.Organization{}, now: now,
-		settings: iam.MemberSettings{MFARequired: true, GracePeriod: time.Hour, AttemptsBeforeLock: 3},
+		security: iam.Security{MFARequired: true, GracePeriod: time.Hour, LoginAttemptsBeforeLock: 3},
 		state:    iam.SecretIntact,
 	}
 }
@@ -159,7 +159,7 @@ func TestMemberRecall(t *testing.T) {
 	}
 	c := lookFor(t, m, noon)
 	c.state, c.former = iam.SecretAltered, memberRecord{password: "forged", life: iam.MemberLife{MFA: false}}
-	c.settings.MFARequired, c.settings.RenewPassword = true, true
+	c.security.MFARequired, c.security.RenewPasswordAtLogin = true, true
 	c.believe()
 	c.passTime()
 	life := c.record.life

@@ -46,7 +46,7 @@ func (c *memberCredentials) hear(ctx context.Context) error {
 	for _, happened := range told {
 		// A Secret that was written before the door was told so has it already.
 		if !c.record.heard.covers(revision.Incarnation, happened.Sequence) {
-			c.record.life = c.record.life.Apply(happened, c.settings)
+			c.record.life = c.record.life.Apply(happened, c.security.MemberSettings())
 		}
 		if c.record.life.FailedAttempts == 0 || c.record.life.Lock != nil {
 			c.heardNow.Sequence = happened.Sequence

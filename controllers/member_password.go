@@ -202,7 +202,7 @@ func (c *memberCredentials) lookAtMetadata(ctx context.Context, name, field stri
 
 // rules tells one set of rules for passwords from another.
 func (c *memberCredentials) rules() string {
-	text, err := json.Marshal([]any{declared.PasswordPolicy(c.organization), declared.PasswordWords(c.member, c.organization)})
+	text, err := json.Marshal([]any{c.security.PasswordPolicy(), declared.PasswordWords(c.member, c.organization)})
 	if err != nil {
 		return "" // Numbers and words can be encoded; no rules are ever those of before.
 	}
@@ -226,7 +226,7 @@ func (c *memberCredentials) judgePassword(ctx context.Context, look passwordLook
 			c.record.source = source
 		}
 		err = c.rehash(ctx, content)
-	case len(iam.JudgePassword(string(content), declared.PasswordPolicy(c.organization), declared.PasswordWords(c.member, c.organization))) > 0:
+	case len(iam.JudgePassword(string(content), c.security.PasswordPolicy(), declared.PasswordWords(c.member, c.organization))) > 0:
 		refusedUnder = c.rules()
 	default:
 		if c.record.password, err = c.Hasher.Hash(ctx, string(content)); err == nil {
@@ -364,7 +364,7 @@ func (c *memberCredentials) updateGenerated(ctx context.Context, secret *corev1.
 func (c *memberCredentials) fillGenerated(secret *corev1.Secret) error {
 	password := secret.Data[generatedPasswordField]
 	if len(password) == 0 {
-		generated, err := credentials.GeneratePassword(c.Random, declared.PasswordPolicy(c.organization).MinLength)
+		generated, err := credentials.GeneratePassword(c.Random, c.security.PasswordPolicy().MinLength)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -138,6 +139,9 @@ func (r *Reconciler[T]) conclude(ctx context.Context, obj, before T, err error) 
 		status.LastHandledReconcileAt = cut(obj.GetAnnotations()[v1alpha1.ReconcileAtAnnotation], maxReconcileAt)
 	}
 	setConditions(status, obj.GetGeneration(), err, r.Clock.Now())
+	if settled(err) && !declared.IsHeld(obj) {
+		status.ObservedAnnotations = declared.AnnotationsDigest(obj)
+	}
 	r.report(obj, before, err)
 	return r.writeStatus(ctx, before, obj)
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -88,6 +89,8 @@ type tenant struct {
 	// admitted keeps what was found of each namespace: one reconciliation is to see one
 	// world, and a label that flaps in between must not look like a deletion.
 	admitted map[string]bool
+	// security holds the rules for credentials that are in force.
+	security iam.Security
 	// sealed says that nobody judged what the Organization declares: see sealOff.
 	sealed bool
 }
@@ -126,7 +129,10 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 }
 
 func (e *Environment) newTenant(organization *v1alpha1.Organization) *tenant {
-	return &tenant{Environment: e, organization: organization, id: idOf(organization), admitted: map[string]bool{}}
+	return &tenant{
+		Environment: e, organization: organization, id: idOf(organization), admitted: map[string]bool{},
+		security: declared.Organization(organization, "").Security,
+	}
 }
 
 // admits says whether objects of a namespace may join the Organization.

@@ -48,9 +48,12 @@ type Options struct {
 	Namespace string
 	// APIURL is where the clients of an API key find the IAM API.
 	APIURL string
-	// Admission says that the webhooks are to judge what is declared: while their configuration
-	// is not in the cluster, new generations wait. False when admission is switched off.
+	// Admission says that the webhooks are to judge what is declared: new generations that they
+	// did not judge wait. False when admission is switched off.
 	Admission bool
+	// Judged says whether the webhooks judged a generation of an object with this digest without
+	// having been able to record it; nil means that they record everything.
+	Judged func(objectUID string, generation int64, digest string) bool
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader
@@ -158,6 +161,7 @@ func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*En
 		Keyring:   keyring,
 		Hasher:    credentials.NewHasher(options.Random),
 		Admission: options.Admission,
+		Judged:    options.Judged,
 		Clock:     options.Clock,
 		Random:    options.Random,
 		APIURL:    options.APIURL,

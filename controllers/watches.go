@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -152,7 +153,7 @@ func letThrough() predicate.Predicate {
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ours := e.ObjectOld.(Object)
-			return ours && isHeld(before) != isHeld(e.ObjectNew.(Object))
+			return ours && declared.IsHeld(before) != declared.IsHeld(e.ObjectNew.(Object))
 		},
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -34,9 +35,11 @@ const (
 type history struct {
 	store    store.Store
 	recorder *audit.Recorder
-	now      func() time.Time
-	lost     losses
-	log      logr.Logger
+	// gaps are the attributions that could not be recorded.
+	gaps *audit.Gaps
+	now  func() time.Time
+	lost losses
+	log  logr.Logger
 }
 
 // losses count what could not be recorded.
@@ -85,6 +88,43 @@ func (h *history) attribute(ctx context.Context, a *attempt) {
 	}
 }
 
+// judged says whether what is stored of an object was ever judged: the operator has let it
+// through, or there is a record, or a gap where one should be. What is not known counts as new.
+func (h *history) judged(ctx context.Context, obj declared.Object) bool {
+	if declared.WasLetThrough(obj) {
+		return true
+	}
+	uid, generation, digest := string(obj.GetUID()), obj.GetGeneration(), declared.Digest(obj)
+	if h.gaps.Has(uid, generation, digest) {
+		return true
+	}
+	records, err := h.store.Attributions(ctx, uid)
+	if err != nil {
+		h.log.Error(err, "Whether an object was ever judged could not be found out; it is judged as a whole", "namespace", obj.GetNamespace(), "name", obj.GetName())
+	}
+	return slices.ContainsFunc(records, func(record iam.Attribution) bool { return record.Admits(generation, digest) })
+}
+
+// security gives an Organization's rules for credentials that are in force: those of its row,
+// where nobody judged what it declares. Where there is no row, none of it is in force.
+func (h *history) security(ctx context.Context, tenant *v1alpha1.Organization) (iam.Security, error) {
+	if h.judged(ctx, tenant) {
+		return declared.Organization(tenant, "").Security, nil
+	}
+	row, err := h.store.Get(ctx, iam.KindOrganization, tenant.Status.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return declared.Organization(tenant, "").Security, nil
+	}
+	if err != nil {
+		return iam.Security{}, fmt.Errorf("find what is in force of Organization %s: %w", tenant.Name, err)
+	}
+	entity, ok := row.Entity.(*iam.Organization)
+	if !ok {
+		return iam.Security{}, fmt.Errorf("the row of Organization %s is a %T", tenant.Name, row.Entity)
+	}
+	return entity.Security, nil
+}
+
 // recordDeletion answers POST /deletion. It always admits.
 func (h *history) recordDeletion(ctx context.Context, request admission.Request) admission.Response {
 	if request.SubResource != "" || request.DryRun != nil && *request.DryRun {
@@ -116,6 +156,7 @@ func (h *history) record(ctx context.Context, within time.Duration, record iam.A
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := h.store.Attribute(ctx, record); err != nil {
+		h.gaps.Add(record)
 		h.lost.attributions.Inc()
 		return fmt.Errorf("record the requester: %w", err)
 	}

@@ -12,7 +12,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -77,10 +76,6 @@ func decode(request admission.Request) (*attempt, error) {
 	if err := json.Unmarshal(request.OldObject.Raw, a.old); err != nil {
 		return nil, fmt.Errorf("the former object can't be read as %s: %w", request.Kind.Kind, err)
 	}
-	ready := meta.FindStatusCondition(a.old.GetObjectStatus().Conditions, v1alpha1.ConditionReady)
-	if ready == nil || ready.Reason != v1alpha1.ReasonAdmissionMissing {
-		a.Former = a.old
-	}
 	return a, nil
 }
 
@@ -105,6 +100,9 @@ func (v *validator) Handle(ctx context.Context, request admission.Request) admis
 	}
 	if a.old != nil && !a.old.GetDeletionTimestamp().IsZero() {
 		return admission.Allowed("") // It grants nothing any more, and nothing must keep it from going.
+	}
+	if a.old != nil && v.history.judged(ctx, a.old) {
+		a.Former = a.old
 	}
 	tenant, err := v.tenant(ctx, a.Object)
 	if err != nil {

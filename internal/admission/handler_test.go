@@ -120,6 +120,7 @@ func edited[T any](obj T, edit func(T)) T {
 // and recorded although nothing of it changed.
 func TestSubmittedAgain(t *testing.T) {
 	held := memberIn("shop", "maya", func(m *v1alpha1.Member) {
+		m.Status.ObservedGeneration = m.Generation
 		m.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonAdmissionMissing}}
 	})
 	again := edited(held.DeepCopy(), func(m *v1alpha1.Member) {
@@ -138,6 +139,85 @@ func TestSubmittedAgain(t *testing.T) {
 	mustAllow(t, b.Handle(t.Context(), requestTo(t, again, applied)))
 	if records := b.records(t, held); len(records) != 1 {
 		t.Errorf("recorded: %+v, although nothing new is asked for", records)
+	}
+}
+
+// Only what was judged is what an update is compared with: by what the operator's status says, by a record, or by a gap.
+func TestFormerWasJudged(t *testing.T) {
+	stored := memberIn("shop", "maya")
+	stored.Generation = 3
+	described := edited(stored.DeepCopy(), func(m *v1alpha1.Member) { m.Spec.FirstName, m.Generation = "Maya", 4 })
+	record := iam.Attribution{ObjectUID: string(stored.UID), Generation: 3, Digest: declared.Digest(stored)}
+	for name, test := range map[string]struct {
+		prepare func(b *bench, old *v1alpha1.Member)
+		judged  bool
+	}{
+		"never seen":  {func(*bench, *v1alpha1.Member) {}, false},
+		"let through": {func(_ *bench, old *v1alpha1.Member) { *old = *letThrough(t, stored).(*v1alpha1.Member) }, true},
+		"let through at another generation": {func(_ *bench, old *v1alpha1.Member) {
+			*old = *letThrough(t, stored).(*v1alpha1.Member)
+			old.Status.ObservedGeneration = 2
+		}, false},
+		"let through, and an act asked for since": {func(_ *bench, old *v1alpha1.Member) {
+			*old = *letThrough(t, stored).(*v1alpha1.Member)
+			old.Annotations = map[string]string{v1alpha1.UnlockAtAnnotation: "2027-06-01T00:00:00Z"}
+		}, false},
+		"recorded": {func(b *bench, _ *v1alpha1.Member) {
+			if err := b.store.Attribute(t.Context(), record); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		"recorded for another generation": {func(b *bench, _ *v1alpha1.Member) {
+			other := record
+			other.Generation = 2
+			if err := b.store.Attribute(t.Context(), other); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		"judged, and not recorded": {func(b *bench, _ *v1alpha1.Member) { b.history.gaps.Add(record) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, acme())
+			b.denied["issue members"] = true
+			old := stored.DeepCopy()
+			test.prepare(b, old)
+			request := requestTo(t, described, old)
+			request.OldObject = raw(t, old)
+			if answer := b.Handle(t.Context(), request); answer.Allowed != test.judged {
+				t.Errorf("admitted: %t, want %t: %+v", answer.Allowed, test.judged, answer.Result)
+			}
+		})
+	}
+}
+
+// Rules that an Organization got while nobody could judge them do not loosen what is admitted.
+func TestRulesInForce(t *testing.T) {
+	strict := acme(func(o *v1alpha1.Organization) {
+		o.Generation, o.Spec.Security = 1, &v1alpha1.Security{MaxAPIKeyLifetime: "24h"}
+	})
+	strict.Status.ID = string(strict.UID)
+	loose := edited(strict.DeepCopy(), func(o *v1alpha1.Organization) { o.Generation, o.Spec.Security = 2, nil })
+	year := keyIn("shop", "ci", func(k *v1alpha1.APIKey) { k.Spec.ExpiresIn = "8760h" })
+	for name, test := range map[string]struct {
+		organization *v1alpha1.Organization
+		admitted     bool
+	}{
+		"loosened, and judged":  {letThrough(t, loose).(*v1alpha1.Organization), true},
+		"loosened by who knows": {loose, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, test.organization)
+			_, err := b.store.Write(t.Context(), func(tx store.Tx) error {
+				_, err := tx.Put(t.Context(), declared.Organization(strict, "uid-of-home"))
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer := b.Handle(t.Context(), requestTo(t, year, nil)); answer.Allowed != test.admitted {
+				t.Errorf("admitted: %t, want %t: %+v", answer.Allowed, test.admitted, answer.Result)
+			}
+		})
 	}
 }
 

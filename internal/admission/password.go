@@ -54,8 +54,12 @@ func (v *validator) password(ctx context.Context, a *attempt, tenant *v1alpha1.O
 	if !found {
 		return warn("Secret %s has no key %s; the password is set once it has", key.Name, ref.Key)
 	}
+	security, err := v.history.security(ctx, tenant)
+	if err != nil {
+		return nil, nil, err
+	}
 	var errs field.ErrorList
-	for _, problem := range iam.JudgePassword(string(content), declared.PasswordPolicy(tenant), declared.PasswordWords(m, tenant)) {
+	for _, problem := range iam.JudgePassword(string(content), security.PasswordPolicy(), declared.PasswordWords(m, tenant)) {
 		errs = append(errs, field.Invalid(path, field.OmitValueType{}, problem))
 	}
 	return errs, nil, nil

@@ -36,6 +36,8 @@ const (
 type Options struct {
 	// Store keeps who asked for what.
 	Store store.Store
+	// Gaps remembers what was judged and could not be recorded.
+	Gaps *audit.Gaps
 	// Namespace is the operator's own, where events are read that belong to no Organization.
 	Namespace string
 	// Authorizer answers what a requester may do; nil asks the API server (NewAuthorizer).
@@ -64,7 +66,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	logger := mgr.GetLogger().WithName("admission")
 	history := &history{
-		store: options.Store, now: options.Clock.Now, lost: counted, log: logger,
+		store: options.Store, gaps: options.Gaps, now: options.Clock.Now, lost: counted, log: logger,
 		recorder: &audit.Recorder{
 			Now:       options.Clock.Now,
 			NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },

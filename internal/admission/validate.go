@@ -31,7 +31,11 @@ func (v *validator) breaches(ctx context.Context, a *attempt, tenant *v1alpha1.O
 			}
 		}
 	case *v1alpha1.APIKey:
-		errs = append(errs, v.lifetimeErrors(a, obj, tenant)...)
+		lifetimes, err := v.lifetimeErrors(ctx, a, obj, tenant)
+		if err != nil {
+			return nil, err
+		}
+		errs = append(errs, lifetimes...)
 	case *v1alpha1.Policy:
 		scopes, err := v.scopeErrors(ctx, obj)
 		if err != nil {

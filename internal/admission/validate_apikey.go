@@ -3,6 +3,7 @@
 package admission
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -15,18 +16,22 @@ import (
 // lifetimeErrors holds what is new of a key's life to its Organization's maximum, counted
 // from the key's creation. What is in force already, and what only shortens it, is not new:
 // a maximum that was lowered must not keep anybody from editing a description.
-func (v *validator) lifetimeErrors(a *attempt, k *v1alpha1.APIKey, tenant *v1alpha1.Organization) field.ErrorList {
+func (v *validator) lifetimeErrors(ctx context.Context, a *attempt, k *v1alpha1.APIKey, tenant *v1alpha1.Organization) (field.ErrorList, error) {
 	if tenant == nil {
-		return nil
+		return nil, nil
 	}
 	if former, ok := a.Former.(*v1alpha1.APIKey); ok && !lengthens(k, former) && !rotates(k, former) {
-		return nil
+		return nil, nil
+	}
+	security, err := v.history.security(ctx, tenant)
+	if err != nil {
+		return nil, err
 	}
 	from := k.CreationTimestamp.Time
 	if from.IsZero() {
 		from = v.now()
 	}
-	return declared.LifetimeErrors(k, declared.Organization(tenant, "").Security.MaxAPIKeyLifetime, from)
+	return declared.LifetimeErrors(k, security.MaxAPIKeyLifetime, from), nil
 }
 
 // rotates says whether a rotation is newly asked for, and so a new pair.

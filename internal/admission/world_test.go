@@ -152,7 +152,7 @@ func newBench(t testing.TB, objects ...client.Object) *bench {
 		world: world{cache: reader, live: reader}, now: now, authorize: authorize,
 		guard: &Guard{Reader: reader, Authorize: authorize},
 		history: &history{
-			store: b.store, now: now, log: logr.Discard(),
+			store: b.store, gaps: &audit.Gaps{}, now: now, log: logr.Discard(),
 			lost: losses{prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}), prometheus.NewCounter(prometheus.CounterOpts{Name: "r"})},
 			recorder: &audit.Recorder{
 				Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Namespace: "operator", NamespaceUID: "uid-of-operator",
@@ -185,7 +185,8 @@ func (b *breakable) Write(ctx context.Context, fn func(store.Tx) error) (store.R
 // maya is who asks.
 var maya = authenticationv1.UserInfo{Username: "maya@corp.example", UID: "maya-uid", Groups: []string{"staff"}, Extra: map[string]authenticationv1.ExtraValue{"shift": {"day"}}}
 
-// requestTo is a request of Maya's to write an object in the place of another, if there is one.
+// requestTo is a request of Maya's to write an object in the place of another, if there is one. What is stored was let
+// through, unless its status says something else.
 func requestTo(t testing.TB, obj, old declared.Object) admission.Request {
 	t.Helper()
 	kind := kindOf(obj)
@@ -199,9 +200,22 @@ func requestTo(t testing.TB, obj, old declared.Object) admission.Request {
 		Object: raw(t, obj),
 	}}
 	if old != nil {
-		request.Operation, request.OldObject = admissionv1.Update, raw(t, old)
+		request.Operation, request.OldObject = admissionv1.Update, raw(t, letThrough(t, old))
 	}
 	return request
+}
+
+func letThrough(t testing.TB, stored declared.Object) declared.Object {
+	t.Helper()
+	obj := newObject(kindOf(stored))
+	if err := json.Unmarshal(raw(t, stored).Raw, obj); err != nil {
+		t.Fatal(err)
+	}
+	if status := obj.GetObjectStatus(); len(status.Conditions) == 0 {
+		status.ObservedGeneration, status.ObservedAnnotations = obj.GetGeneration(), declared.AnnotationsDigest(obj)
+		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonApplied}}
+	}
+	return obj
 }
 
 func raw(t testing.TB, obj declared.Object) runtime.RawExtension {

@@ -2,24 +2,7 @@
 
 package declared
 
-import (
-	"github.com/iam-operator/iam-operator/api/v1alpha1"
-	"github.com/iam-operator/iam-operator/internal/iam"
-)
-
-// MemberSettings are the Organization's rules for the life of its Members' credentials, with what is absent filled in.
-func MemberSettings(o *v1alpha1.Organization) iam.MemberSettings {
-	rules := security(o.Spec.Security)
-	return iam.MemberSettings{
-		MFARequired: rules.MFARequired, RenewPassword: rules.RenewPasswordAtLogin,
-		GracePeriod: rules.GracePeriod, AttemptsBeforeLock: rules.LoginAttemptsBeforeLock,
-	}
-}
-
-// PasswordPolicy is the Organization's policy for new passwords, with what is absent filled in.
-func PasswordPolicy(o *v1alpha1.Organization) iam.PasswordPolicy {
-	return iam.PasswordPolicy{MinLength: security(o.Spec.Security).PasswordMinLength}
-}
+import "github.com/iam-operator/iam-operator/api/v1alpha1"
 
 // PasswordWords are what others know of a Member, and would try first: names, e-mail, and the Organization's names.
 func PasswordWords(m *v1alpha1.Member, o *v1alpha1.Organization) []string {

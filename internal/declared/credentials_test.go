@@ -29,11 +29,11 @@ func TestCredentialRules(t *testing.T) {
 		"time and number": {&v1alpha1.Security{GracePeriod: "24h", LoginAttemptsBeforeLock: ptr.To(int32(3))}, iam.MemberSettings{GracePeriod: 24 * time.Hour, AttemptsBeforeLock: 3}, 15},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := &v1alpha1.Organization{Spec: v1alpha1.OrganizationSpec{Security: tc.security}}
-			if got := declared.MemberSettings(o); got != tc.settings {
+			rules := declared.Organization(&v1alpha1.Organization{Spec: v1alpha1.OrganizationSpec{Security: tc.security}}, "").Security
+			if got := rules.MemberSettings(); got != tc.settings {
 				t.Errorf("settings %+v, want %+v", got, tc.settings)
 			}
-			if got := declared.PasswordPolicy(o).MinLength; got != tc.length {
+			if got := rules.PasswordPolicy().MinLength; got != tc.length {
 				t.Errorf("at least %d characters, want %d", got, tc.length)
 			}
 		})

@@ -20,16 +20,33 @@ func GuardedAnnotations() []string {
 // Digest tells one declaration from another: it covers the spec and the guarded
 // annotations. Admission and the reconcilers compute it alike (SHA-256, in hexadecimal).
 func Digest(obj Object) string {
+	return digest(reflect.ValueOf(obj).Elem().FieldByName("Spec").Interface(), guardedAnnotations(obj))
+}
+
+// AnnotationsDigest tells one set of guarded annotations from another, which no generation does; empty where there are none.
+func AnnotationsDigest(obj Object) string {
+	annotations := guardedAnnotations(obj)
+	if len(annotations) == 0 {
+		return ""
+	}
+	return digest(annotations)
+}
+
+func guardedAnnotations(obj Object) map[string]string {
 	annotations := map[string]string{}
 	for _, name := range GuardedAnnotations() {
 		if value, found := obj.GetAnnotations()[name]; found {
 			annotations[name] = value
 		}
 	}
-	body, err := json.Marshal([]any{reflect.ValueOf(obj).Elem().FieldByName("Spec").Interface(), annotations})
+	return annotations
+}
+
+func digest(parts ...any) string {
+	body, err := json.Marshal(parts)
 	if err != nil {
-		// A spec came from JSON, so that it can become JSON again.
-		panic(fmt.Sprintf("declared: encode the spec of %T: %v", obj, err))
+		// Specs and annotations came from JSON, so that they can become JSON again.
+		panic(fmt.Sprintf("declared: encode %T: %v", parts, err))
 	}
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])

@@ -30,6 +30,11 @@ type Attribution struct {
 	At        time.Time
 }
 
+// Admits says whether somebody is known to have asked for just this generation and digest.
+func (a Attribution) Admits(generation int64, digest string) bool {
+	return !a.Deletion && a.Generation == generation && a.Digest == digest
+}
+
 // AuthorshipState says how well an event knows its author.
 type AuthorshipState string
 

@@ -36,6 +36,19 @@ type Security struct {
 	MaxAPIKeyLifetime time.Duration `json:"maxAPIKeyLifetime"`
 }
 
+// MemberSettings are the rules for the life of Members' credentials.
+func (s Security) MemberSettings() MemberSettings {
+	return MemberSettings{
+		MFARequired: s.MFARequired, RenewPassword: s.RenewPasswordAtLogin,
+		GracePeriod: s.GracePeriod, AttemptsBeforeLock: s.LoginAttemptsBeforeLock,
+	}
+}
+
+// PasswordPolicy is the policy for new passwords.
+func (s Security) PasswordPolicy() PasswordPolicy {
+	return PasswordPolicy{MinLength: s.PasswordMinLength}
+}
+
 // Quotas limit how many entities of a kind an Organization may have; nil means no limit.
 type Quotas struct {
 	Members      *int `json:"members,omitempty"`

@@ -415,6 +415,27 @@ func TestAdmissionMissingIsSubmittedAgain(t *testing.T) {
 	awaitAuthor(t, o, sneaked.Status.ID, iam.ActionCreated, adminUser)
 }
 
+// Nobody judges by coming back: neither the configurations before the operator, nor both before it has looked.
+func TestAdmissionMissingWhileNobodyLooked(t *testing.T) {
+	o := startGuardedOperator(t)
+	ns := newNamespace(t, nil)
+	org := organization(ns, "acme")
+	create(t, org)
+	awaitReady(t, org)
+	o.halt(t)
+	o.uninstall(t)
+	sneaked := member(org, ns, "sneaked")
+	create(t, sneaked)
+	o.install(t)
+	o.startGuarded(t)
+	o.awaitAsked(t)
+	awaitReason(t, sneaked, v1alpha1.ReasonAdmissionMissing)
+	page, err := o.Store.List(t.Context(), store.Query{Kind: iam.KindMember, Object: &iam.Object{Kind: iam.KindMember, Namespace: ns, Name: sneaked.Name}})
+	if err != nil || len(page.Rows) > 0 {
+		t.Errorf("what nobody judged is in the store: %+v, %v", page.Rows, err)
+	}
+}
+
 // The certificate comes back when its Secret is lost, and the configurations are told of it when they are made anew.
 func TestAdmissionCertificates(t *testing.T) {
 	o := startGuardedOperator(t)

@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -393,16 +395,35 @@ func TestAttributionOfDeletions(t *testing.T) {
 }
 
 // gate is an operator that judges by webhooks which the tests install and remove. They guard by their looks, and are never
-// asked, so that nothing of a test depends on an answer.
+// asked, so that nothing of a test depends on an answer: what the operator sees while they are installed counts as judged,
+// and not recorded.
 type gate struct {
 	*operator
 	configuration *admissionv1.ValidatingWebhookConfiguration
+
+	mu        sync.Mutex
+	installed bool
+	unjudged  map[string]bool
+}
+
+func (g *gate) judged(objectUID string, generation int64, digest string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := fmt.Sprint(objectUID, generation, digest)
+	g.unjudged[key] = g.unjudged[key] || !g.installed
+	return !g.unjudged[key]
+}
+
+func (g *gate) switchTo(installed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.installed = installed
 }
 
 func startGate(t *testing.T) *gate {
 	t.Helper()
-	g := &gate{operator: newOperator(t)}
-	g.Admission = true
+	g := &gate{operator: newOperator(t), unjudged: map[string]bool{}}
+	g.Admission, g.Judged = true, g.judged
 	g.configuration = &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: objectMeta("", controllers.AdmissionConfiguration)}
 	g.configuration.Webhooks = []admissionv1.ValidatingWebhook{{
 		Name: controllers.GuardWebhook, FailurePolicy: ptr.To(admissionv1.Fail), SideEffects: ptr.To(admissionv1.SideEffectClassNone),
@@ -422,10 +443,12 @@ func startGate(t *testing.T) *gate {
 func (g *gate) install(t *testing.T) {
 	t.Helper()
 	create(t, g.configuration.DeepCopy())
+	g.switchTo(true)
 }
 
 func (g *gate) uninstall(t *testing.T) {
 	t.Helper()
+	g.switchTo(false)
 	if err := admin.Delete(t.Context(), g.configuration.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
@@ -582,4 +605,50 @@ func TestAdmissionMissingReachesNobodyElse(t *testing.T) {
 	g.submit(t, shop)
 	g.submit(t, stranger)
 	eventually(t, "the judged key is let in", func(context.Context) (bool, string) { return strings.Contains(lines(), "/stranger"), lines() })
+}
+
+// Nor is done what an annotation asks for, which no generation counts, nor do the Organization's rules loosen for others.
+func TestAdmissionMissingActsAndRules(t *testing.T) {
+	g := startGate(t)
+	ns := newNamespace(t, nil)
+	org := organization(ns, "acme")
+	org.Spec.Security = &v1alpha1.Security{PasswordPolicy: &v1alpha1.PasswordPolicy{MinLength: ptr.To(int32(40))}}
+	owners := apiKey(org, ns, "owners", v1alpha1.Bearer{Kind: v1alpha1.BearerOwner})
+	secret := passwordSecret(ns, "maya-password", goodPassword)
+	maya := member(org, ns, "maya")
+	maya.Spec.Password = fromSecret(secret.Name)
+	create(t, secret, org, owners, maya)
+	awaitReady(t, org, owners)
+	refused := func() {
+		t.Helper()
+		awaitCondition(t, maya, v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonPasswordRefused)
+	}
+	refused()
+	before := owners.Status.AccessKey
+	g.Clock.SetTime(g.Clock.Now().Add(time.Hour))
+
+	g.uninstall(t)
+	change(t, org, func(o *v1alpha1.Organization) { o.Spec.Security = nil })
+	change(t, owners, func(k *v1alpha1.APIKey) {
+		k.Annotations = map[string]string{v1alpha1.RotateAtAnnotation: g.Clock.Now().Add(-time.Minute).Format(time.RFC3339)}
+	})
+	awaitReason(t, org, v1alpha1.ReasonAdmissionMissing)
+	awaitReason(t, owners, v1alpha1.ReasonAdmissionMissing)
+	poke(t, maya)
+	awaitQuiet(t, g.operator)
+	refused()
+	g.install(t)
+	poke(t, owners)
+	awaitQuiet(t, g.operator)
+	if awaitReason(t, owners, v1alpha1.ReasonAdmissionMissing); owners.Status.AccessKey != before {
+		t.Error("the key was rotated for somebody whom nobody judged")
+	}
+
+	g.submit(t, org)
+	awaitCondition(t, maya, v1alpha1.ConditionCredentialsValid, metav1.ConditionTrue, "")
+	g.submit(t, owners)
+	eventually(t, "the key is rotated", func(ctx context.Context) (bool, string) {
+		err := admin.Get(ctx, keyOf(owners), owners)
+		return err == nil && owners.Status.AccessKey != before, fmt.Sprint(err, owners.Status)
+	})
 }

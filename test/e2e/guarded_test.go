@@ -26,6 +26,7 @@ import (
 	"github.com/iam-operator/iam-operator/controllers"
 	"github.com/iam-operator/iam-operator/hack/localcluster"
 	"github.com/iam-operator/iam-operator/internal/admission"
+	"github.com/iam-operator/iam-operator/internal/audit"
 )
 
 // guardedOperator is an operator whose webhooks the API server asks. The tests share the cluster, so that the
@@ -112,12 +113,13 @@ func (o *guardedOperator) run(ctx context.Context) (*admission.Certificates, err
 	if o.Store, err = controllers.OpenDatabase(ctx, controllers.Database{Path: o.Database}); err != nil {
 		return nil, err
 	}
+	gaps := &audit.Gaps{}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
-		Store: o.Store, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader, Admission: o.Admission,
+		Store: o.Store, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader, Admission: o.Admission, Judged: gaps.Has,
 	})
 	if err == nil {
 		err = errors.Join(
-			admission.Setup(ctx, mgr, admission.Options{Store: o.Store, Namespace: operatorNamespace, Clock: o.Clock, Authorizer: o.Authorizer}),
+			admission.Setup(ctx, mgr, admission.Options{Store: o.Store, Gaps: gaps, Namespace: operatorNamespace, Clock: o.Clock, Authorizer: o.Authorizer}),
 			certificates.Setup(ctx, mgr),
 		)
 	}

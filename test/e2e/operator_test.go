@@ -43,6 +43,8 @@ type operator struct {
 	Clock *shiftedClock
 	// Admission switches on that what nobody judged waits; the webhooks are the tests' own matter.
 	Admission bool
+	// Judged is what the webhooks judged without a record.
+	Judged func(objectUID string, generation int64, digest string) bool
 	// Logs is all that it has logged, at the most talkative level.
 	Logs *logBuffer
 
@@ -84,7 +86,7 @@ func (o *operator) start(t *testing.T) {
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Store: database, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader,
-		Admission: o.Admission,
+		Admission: o.Admission, Judged: o.Judged,
 	})
 	if err != nil {
 		cancel()
