@@ -9,10 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -26,37 +24,17 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
 
-const quickstart = "config/samples/quickstart"
+const (
+	quickstart = "config/samples/quickstart"
+	// startTimeout is how long the operator may take for the built-in permission sets.
+	startTimeout = time.Minute
+)
 
 // demo is a running demonstration.
 type demo struct {
-	dir, kubeconfig string
-	cluster         *localcluster.Cluster
-	// webhooks is the address on which the operator's webhooks answer.
-	webhooks string
-}
-
-func (d *demo) database() string { return filepath.Join(d.dir, "iam.db") }
-
-// install applies config/default, with the webhooks called on this machine: there is no network of Services here.
-func (d *demo) install(ctx context.Context) error {
-	text, err := d.kubectlOutput(ctx, "kustomize", "config/default")
-	if err != nil {
-		return err
-	}
-	_, port, err := net.SplitHostPort(d.webhooks)
-	if err != nil {
-		return err
-	}
-	manifests, err := localcluster.PointWebhooks(text, "https://localhost:"+port)
-	if err != nil {
-		return err
-	}
-	say("kubectl apply --server-side -k config/default (with the webhooks on https://localhost:%s)", port)
-	if err := d.kubectlWith(ctx, manifests, "apply", "--server-side", "-f", "-"); err != nil {
-		return err
-	}
-	return d.kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+	cluster    *localcluster.Cluster
+	kubeconfig string
+	operator   localcluster.OperatorOptions
 }
 
 func (d *demo) applyQuickstart(ctx context.Context) error {
@@ -140,7 +118,7 @@ func (d *demo) showSecret(ctx context.Context) error {
 // showAudit shows the audit log, the oldest event first.
 func (d *demo) showAudit(ctx context.Context) error {
 	say("The audit log (the built-in permission sets apart)")
-	log, err := sqlite.OpenView(ctx, d.database())
+	log, err := sqlite.OpenView(ctx, d.operator.Database())
 	if err != nil {
 		return err
 	}
