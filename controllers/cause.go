@@ -5,7 +5,6 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -18,11 +17,8 @@ import (
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
-	"github.com/iam-operator/iam-operator/internal/store"
+	"github.com/iam-operator/iam-operator/internal/principals"
 )
-
-// userIndex finds who somebody at the API server is: the objects that claim a user name.
-const userIndex = "iam-operator.dev/kubernetes-users"
 
 // The names by which the API server knows those who delete on behalf of others, and what
 // events call them.
@@ -291,85 +287,14 @@ func (e *Environment) named(ctx context.Context, cause audit.Cause, organization
 	if cause.Actor.Kind != iam.ActorKubernetesUser || organizationID == "" {
 		return cause
 	}
-	var found []iam.Actor
-	for _, list := range []client.ObjectList{&v1alpha1.OrganizationList{}, &v1alpha1.MemberList{}, &v1alpha1.ApplicationList{}} {
-		claimants, err := listByIndex[Object](ctx, e.Client, list, userIndex, cause.KubernetesUser)
-		for _, claimant := range claimants {
-			row, rowErr := e.principalRow(ctx, claimant)
-			err = firstError(err, rowErr)
-			if actor, ok := actorOf(row, claimant, organizationID, cause.KubernetesUser); ok {
-				found = append(found, actor)
-			}
-		}
-		if err != nil {
-			log.FromContext(ctx).Error(err, "An event names a Kubernetes user, who may be somebody of the Organization", "user", cause.KubernetesUser)
-			return cause
-		}
+	actor, found, err := principals.Finder{Reader: e.Client, Store: e.Store}.Find(ctx, organizationID, cause.KubernetesUser)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "An event names a Kubernetes user, who may be somebody of the Organization", "user", cause.KubernetesUser)
 	}
-	if len(found) == 1 {
-		cause.Actor = found[0]
+	if found {
+		cause.Actor = actor
 	}
 	return cause
-}
-
-// principalRow gives the row of the principal that an object declares; nil if it has none.
-func (e *Environment) principalRow(ctx context.Context, obj Object) (iam.Entity, error) {
-	kind, id := iam.KindMember, idOf(obj)
-	switch obj.(type) {
-	case *v1alpha1.Organization:
-		id = iam.OwnerID(id)
-	case *v1alpha1.Application:
-		kind = iam.KindApplication
-	}
-	row, err := e.Store.Get(ctx, kind, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return row.Entity, err
-}
-
-// actorOf says who a row is, if it is a claimant's, and in the Organization; there a claim
-// counts. The row has to have the name: what the claimant declares may not be applied.
-func actorOf(row iam.Entity, claimant client.Object, organizationID, user string) (iam.Actor, bool) {
-	if row == nil || row.GetHead().OrganizationID != organizationID || row.GetHead().Object.UID != string(claimant.GetUID()) {
-		return iam.Actor{}, false
-	}
-	switch principal := row.(type) {
-	case *iam.Member:
-		// The types of users are kinds of actors by the same names.
-		return iam.Actor{Kind: iam.ActorKind(principal.Type), ID: principal.ID, Name: principal.Label()}, slices.Contains(principal.KubernetesUsers, user)
-	case *iam.Application:
-		has := slices.ContainsFunc(principal.ServiceAccounts, func(name string) bool {
-			return user == serviceAccountUser(principal.Object.Namespace, name)
-		})
-		return iam.Actor{Kind: iam.ActorApplication, ID: principal.ID, Name: principal.Label()}, has
-	}
-	return iam.Actor{}, false
-}
-
-func serviceAccountUser(namespace, name string) string {
-	return "system:serviceaccount:" + namespace + ":" + name
-}
-
-// kubernetesUsersOf lists the names at the API server by which an object's principal is
-// known. ServiceAccounts are contested, so only those that it holds are its own.
-func kubernetesUsersOf(obj client.Object) []string {
-	var names []string
-	switch o := obj.(type) {
-	case *v1alpha1.Organization:
-		for _, name := range o.Spec.Owner.KubernetesUsers {
-			names = append(names, string(name))
-		}
-	case *v1alpha1.Member:
-		for _, name := range o.Spec.KubernetesUsers {
-			names = append(names, string(name))
-		}
-	case *v1alpha1.Application:
-		for _, name := range o.Status.ServiceAccounts {
-			names = append(names, serviceAccountUser(o.Namespace, name))
-		}
-	}
-	return names
 }
 
 // forgetAuthors forgets who asked for what is applied now, so that a change which comes

@@ -31,6 +31,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/credentials"
 	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/principals"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
@@ -96,6 +97,9 @@ func OpenDatabase(ctx context.Context, database Database) (store.Store, error) {
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	environment, err := newEnvironment(ctx, mgr, options)
 	if err != nil {
+		return err
+	}
+	if err := principals.AddIndex(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	sweep := &sweeper{Environment: environment, orphans: map[iam.Kind]chan event.GenericEvent{}}

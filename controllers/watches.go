@@ -54,10 +54,6 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 	if err != nil {
 		return nil, fmt.Errorf("index the claims of %s: %w", r.name, err)
 	}
-	err = indexer.IndexField(ctx, r.prototype, userIndex, kubernetesUsersOf)
-	if err != nil {
-		return nil, fmt.Errorf("index the Kubernetes users of %s: %w", r.name, err)
-	}
 
 	orphans := make(chan event.GenericEvent)
 	b := ctrl.NewControllerManagedBy(mgr).

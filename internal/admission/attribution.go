@@ -21,6 +21,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/principals"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
@@ -35,6 +36,8 @@ const (
 type history struct {
 	store    store.Store
 	recorder *audit.Recorder
+	// principals finds who of an Organization was refused something.
+	principals principals.Finder
 	// gaps are the attributions that could not be recorded.
 	gaps *audit.Gaps
 	now  func() time.Time

@@ -334,6 +334,38 @@ func TestRefusedDryRunIsNoEvent(t *testing.T) {
 	}
 }
 
+// Who is refused is named as who they are in the Organization that they asked for, and as nobody of another.
+func TestRefusedIsNamed(t *testing.T) {
+	claimant := memberIn("shop", "maya", func(m *v1alpha1.Member) {
+		m.UID, m.Spec.KubernetesUsers = "50000000-0000-4000-8000-000000000000", []v1alpha1.UserName{"maya@corp.example"}
+	})
+	for name, test := range map[string]struct {
+		obj  *v1alpha1.Member
+		want iam.ActorKind
+	}{
+		"of the Organization": {memberIn("shop", "other", func(m *v1alpha1.Member) { m.Spec.Username = "root" }), iam.ActorMember},
+		"of no Organization":  {memberIn("wild", "other", func(m *v1alpha1.Member) { m.Spec.Username = "root" }), iam.ActorKubernetesUser},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, acme(), claimant)
+			_, err := b.store.Write(t.Context(), func(tx store.Tx) error {
+				_, err := tx.Put(t.Context(), &iam.Member{
+					Head: declared.Head(claimant, iam.KindMember, string(acme().UID)), Type: iam.TypeMember, Username: "maya", KubernetesUsers: []string{"maya@corp.example"},
+				})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustRefuse(t, b.Handle(t.Context(), requestTo(t, test.obj, nil)), http.StatusUnprocessableEntity)
+			events := b.events(t)
+			if len(events) != 1 || events[0].Principal.Kind != test.want || events[0].KubernetesUser != "maya@corp.example" {
+				t.Errorf("want one event of a %s, got %+v", test.want, events)
+			}
+		})
+	}
+}
+
 // A store that is out of order never changes an answer; what is lost is counted.
 func TestHistoryNeverChangesAnAnswer(t *testing.T) {
 	b := newBench(t, acme())

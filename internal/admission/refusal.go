@@ -38,6 +38,11 @@ func (h *history) refused(ctx context.Context, a *attempt, organization *v1alpha
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordWithin)
 	defer cancel()
+	if actor, found, err := h.principals.Find(ctx, refusal.OrganizationID, a.User.Username); err != nil {
+		h.log.Error(err, "The event of a refused attempt names a Kubernetes user, who may be somebody of the Organization", "user", a.User.Username)
+	} else if found {
+		refusal.Cause.Actor = actor
+	}
 	_, err := h.store.Write(ctx, func(tx store.Tx) error { return h.recorder.Refuse(ctx, tx, refusal) })
 	if err != nil {
 		h.lost.refusals.Inc()

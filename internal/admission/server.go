@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/iam-operator/iam-operator/internal/audit"
+	"github.com/iam-operator/iam-operator/internal/principals"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
@@ -47,7 +48,8 @@ type Options struct {
 }
 
 // Setup adds the webhooks to a manager's webhook server, and to its cache the indexes that
-// they look things up by. It needs the API server.
+// they look things up by, but for the one of internal/principals, which controllers.Setup
+// adds. It needs the API server.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	home := &corev1.Namespace{}
 	if err := mgr.GetAPIReader().Get(ctx, client.ObjectKey{Name: options.Namespace}, home); err != nil {
@@ -67,6 +69,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	logger := mgr.GetLogger().WithName("admission")
 	history := &history{
 		store: options.Store, gaps: options.Gaps, now: options.Clock.Now, lost: counted, log: logger,
+		principals: principals.Finder{Reader: mgr.GetClient(), Store: options.Store},
 		recorder: &audit.Recorder{
 			Now:       options.Clock.Now,
 			NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },

@@ -32,6 +32,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/principals"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
@@ -118,6 +119,14 @@ type bench struct {
 	denied map[string]bool
 }
 
+// indexer adds indexes to a cache that is being built.
+type indexer struct{ builder *fake.ClientBuilder }
+
+func (i indexer) IndexField(_ context.Context, prototype client.Object, field string, keys client.IndexerFunc) error {
+	i.builder.WithIndex(prototype, field, keys)
+	return nil
+}
+
 // newBench makes a world of these objects beside the three namespaces. Whoever asks may do
 // everything, until the test says otherwise.
 func newBench(t testing.TB, objects ...client.Object) *bench {
@@ -127,11 +136,8 @@ func newBench(t testing.TB, objects ...client.Object) *bench {
 		t.Fatal(err)
 	}
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(namespaces(), objects...)...)
-	for _, kind := range quotaKinds() {
-		builder = builder.WithIndex(kind.prototype, organizationIndex, organizationKeys)
-	}
-	for _, index := range nameIndexes() {
-		builder = builder.WithIndex(index.prototype, index.name, index.keys)
+	if err := errors.Join(addIndexes(t.Context(), indexer{builder}), principals.AddIndex(t.Context(), indexer{builder})); err != nil {
+		t.Fatal(err)
 	}
 	reader := builder.Build()
 	database, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "iam.db"), TrustFileSystem: true})
@@ -153,7 +159,8 @@ func newBench(t testing.TB, objects ...client.Object) *bench {
 		guard: &Guard{Reader: reader, Authorize: authorize},
 		history: &history{
 			store: b.store, gaps: &audit.Gaps{}, now: now, log: logr.Discard(),
-			lost: losses{prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}), prometheus.NewCounter(prometheus.CounterOpts{Name: "r"})},
+			principals: principals.Finder{Reader: reader, Store: b.store},
+			lost:       losses{prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}), prometheus.NewCounter(prometheus.CounterOpts{Name: "r"})},
 			recorder: &audit.Recorder{
 				Now: now, NewID: func() string { return uuid.Must(uuid.NewV7()).String() }, Namespace: "operator", NamespaceUID: "uid-of-operator",
 			},
