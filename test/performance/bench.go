@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
@@ -35,6 +37,7 @@ type bench struct {
 
 // startBench starts a control plane, and the operator from the repository at source. The caller stops it.
 func startBench(ctx context.Context, source string) (*bench, error) {
+	ctrl.SetLogger(logr.Discard()) // controller-runtime warns when nobody set one
 	b := &bench{}
 	if err := b.start(ctx, source); err != nil {
 		return nil, errors.Join(err, b.stop())
