@@ -58,7 +58,8 @@ type Authorship struct {
 
 // Author is one of those who asked for a change that covers several generations.
 type Author struct {
-	Generation     int64     `json:"generation"`
-	KubernetesUser string    `json:"kubernetesUser"`
-	At             time.Time `json:"at"`
+	Generation     int64  `json:"generation"`
+	KubernetesUser string `json:"kubernetesUser"`
+	// At is when they asked; zero for whom nobody knows.
+	At time.Time `json:"at,omitzero"`
 }
