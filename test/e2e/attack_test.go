@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -72,7 +73,8 @@ type attack struct {
 // What needs another world is beside it. With nobody to ask: TestAttackWhileDown makes each of these attempts, and
 // TestAdmissionDown shows that deletions finish all the same. With the configuration deleted: TestAttackWithoutWebhooks
 // makes each of them, and TestAdmissionMissing and TestAdmissionMissingIsSubmittedAgain show what becomes of what was
-// stored then. TestAttackIsStored has the attempts that the API server has to store, and the operator must not act upon.
+// stored then. TestAttackIsStored has the attempts that the API server has to store and the loop refuses (namespaces that
+// are not admitted, deleted names, contested ones), TestAttackBesideTheSpec finalizers, ownerReferences and status.
 // TestAttackByPasswordOracle asks for passwords.
 func TestAttackMatrix(t *testing.T) {
 	rows := attacks()
@@ -170,14 +172,11 @@ func (a *attack) subject(t *testing.T, w *attackWorld, name string) client.Objec
 	return obj
 }
 
-// try makes the attempt, on what is stored now.
+// try makes the attempt, on what is stored now. It is made anew when the operator wrote the status in between.
 func (a *attack) try(ctx context.Context, c client.Client, w *attackWorld, obj client.Object) error {
-	for {
-		err := a.tryOnce(ctx, c, w, obj.DeepCopyObject().(client.Object))
-		if !apierrors.IsConflict(err) {
-			return err // The operator may write the status at any time.
-		}
-	}
+	return retry.OnError(retry.DefaultRetry, apierrors.IsConflict, func() error {
+		return a.tryOnce(ctx, c, w, obj.DeepCopyObject().(client.Object))
+	})
 }
 
 func (a *attack) tryOnce(ctx context.Context, c client.Client, w *attackWorld, obj client.Object) error {

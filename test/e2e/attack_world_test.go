@@ -97,9 +97,15 @@ func (w *attackWorld) mallory(t *testing.T, name string, held rights) client.Cli
 	for _, right := range await {
 		awaitRight(t, w.user, right)
 	}
+	return impersonate(t, w.user, rest.NoWarnings{})
+}
+
+// impersonate gives a client of a user, who is warned by a handler.
+func impersonate(t *testing.T, user string, warned rest.WarningHandler) client.Client {
+	t.Helper()
 	config := rest.CopyConfig(cluster.Config())
-	config.QPS = -1
-	config.Impersonate = rest.ImpersonationConfig{UserName: w.user, Groups: []string{"system:authenticated"}}
+	config.QPS, config.WarningHandler = -1, warned
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
 	c, err := client.New(config, client.Options{Scheme: admin.Scheme()})
 	if err != nil {
 		t.Fatal(err)
