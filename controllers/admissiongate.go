@@ -62,6 +62,15 @@ func (e *Environment) awaitAdmission(ctx context.Context, obj Object) error {
 		advice, resubmit(e.Client.Scheme(), obj))
 }
 
+// isUnjudged says whether nobody judged what an object declares now.
+func (e *Environment) isUnjudged(ctx context.Context, obj Object) (bool, error) {
+	err := e.awaitAdmission(ctx, obj)
+	if _, waits := asFailure(err); waits {
+		return true, nil
+	}
+	return false, err
+}
+
 // resubmit is a command that has an object judged as a whole.
 func resubmit(scheme *runtime.Scheme, obj Object) string {
 	kind := "<kind>"
@@ -143,8 +152,8 @@ func (r *Reconciler[T]) hold(ctx context.Context, obj, before T, why error) erro
 // owner and its rules for credentials are those of its rows, and other namespaces get nothing
 // in that is not in already.
 func (t *tenant) sealOff(ctx context.Context) error {
-	err := t.awaitAdmission(ctx, t.organization)
-	if _, t.sealed = asFailure(err); !t.sealed {
+	var err error
+	if t.sealed, err = t.isUnjudged(ctx, t.organization); err != nil || !t.sealed {
 		return err
 	}
 	for kind, id := range map[iam.Kind]string{iam.KindOrganization: t.id, iam.KindMember: iam.OwnerID(t.id)} {

@@ -140,7 +140,7 @@ func (r *Reconciler[T]) conclude(ctx context.Context, obj, before T, err error) 
 	}
 	setConditions(status, obj.GetGeneration(), err, r.Clock.Now())
 	if settled(err) && !declared.IsHeld(obj) {
-		status.ObservedAnnotations = declared.AnnotationsDigest(obj)
+		status.ObservedMarks = declared.MarksDigest(obj)
 	}
 	r.report(obj, before, err)
 	return r.writeStatus(ctx, before, obj)

@@ -182,8 +182,8 @@ func (t *tenant) has(ctx context.Context, obj belonging) (bool, error) {
 	return t.hasRow(ctx, obj)
 }
 
-// find reads an object from the cache. What is being deleted counts as gone, and what has
-// no id of its own yet as not there.
+// find reads an object from the cache. What is being deleted counts as gone; what has no id
+// of its own yet, and what nobody has ever judged, as not there.
 func (e *Environment) find(ctx context.Context, ref reference, into client.Object) (bool, error) {
 	err := e.Client.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, into)
 	if apierrors.IsNotFound(err) {
@@ -192,10 +192,20 @@ func (e *Environment) find(ctx context.Context, ref reference, into client.Objec
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", ref, err)
 	}
-	if obj, ours := into.(Object); ours && !hasSettledID(obj) {
+	if !into.GetDeletionTimestamp().IsZero() {
 		return false, nil
 	}
-	return into.GetDeletionTimestamp().IsZero(), nil
+	obj, ours := into.(Object)
+	if !ours {
+		return true, nil
+	}
+	if !hasSettledID(obj) {
+		return false, nil
+	}
+	if unjudged, err := e.isUnjudged(ctx, obj); err != nil || !unjudged {
+		return err == nil, err
+	}
+	return e.hasRow(ctx, obj)
 }
 
 // findOwn finds an object of the same Organization.

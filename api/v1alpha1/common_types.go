@@ -187,11 +187,11 @@ type ObjectStatus struct {
 	// observedGeneration is the metadata.generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// observedAnnotations is a digest of the annotations that the operator acted upon, such as
+	// observedMarks is a digest of the annotations and labels that the operator acted upon, such as
 	// rotate-at and unlock-at, which no generation counts; empty where there were none.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
-	ObservedAnnotations string `json:"observedAnnotations,omitempty"`
+	ObservedMarks string `json:"observedMarks,omitempty"`
 	// conditions say how the object stands. Ready=True means that the declared spec is
 	// applied. Reconciling and Stalled are present only when true: Stalled means that
 	// nothing will change until the spec, or what it refers to, does.

@@ -178,11 +178,10 @@ func requesterOf(user authenticationv1.UserInfo) iam.Requester {
 }
 
 // changed says whether an attempt declares anything that is not declared already. What was
-// never judged counts as new, and so does whose a permission set is.
+// never judged counts as new.
 func (a *attempt) changed() bool {
 	if a.Former == nil {
 		return true
 	}
-	return a.Object.GetGeneration() != a.Former.GetGeneration() || declared.Digest(a.Object) != declared.Digest(a.Former) ||
-		a.Object.GetLabels()[v1alpha1.ManagedLabel] != a.Former.GetLabels()[v1alpha1.ManagedLabel]
+	return a.Object.GetGeneration() != a.Former.GetGeneration() || declared.Digest(a.Object) != declared.Digest(a.Former)
 }

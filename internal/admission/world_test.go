@@ -219,7 +219,7 @@ func letThrough(t testing.TB, stored declared.Object) declared.Object {
 		t.Fatal(err)
 	}
 	if status := obj.GetObjectStatus(); len(status.Conditions) == 0 {
-		status.ObservedGeneration, status.ObservedAnnotations = obj.GetGeneration(), declared.AnnotationsDigest(obj)
+		status.ObservedGeneration, status.ObservedMarks = obj.GetGeneration(), declared.MarksDigest(obj)
 		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonApplied}}
 	}
 	return obj

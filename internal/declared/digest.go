@@ -17,29 +17,34 @@ func GuardedAnnotations() []string {
 	return []string{v1alpha1.IDAnnotation, v1alpha1.RotateAtAnnotation, v1alpha1.UnlockAtAnnotation, v1alpha1.ResetMFAAtAnnotation}
 }
 
-// Digest tells one declaration from another: it covers the spec and the guarded
-// annotations. Admission and the reconcilers compute it alike (SHA-256, in hexadecimal).
+// Digest tells one declaration from another: it covers the spec, the guarded annotations, and
+// of a permission set the label that says whose it is. Admission and the reconcilers compute it alike (SHA-256, in hexadecimal).
 func Digest(obj Object) string {
-	return digest(reflect.ValueOf(obj).Elem().FieldByName("Spec").Interface(), guardedAnnotations(obj))
+	return digest(reflect.ValueOf(obj).Elem().FieldByName("Spec").Interface(), guardedMarks(obj))
 }
 
-// AnnotationsDigest tells one set of guarded annotations from another, which no generation does; empty where there are none.
-func AnnotationsDigest(obj Object) string {
-	annotations := guardedAnnotations(obj)
-	if len(annotations) == 0 {
+// MarksDigest tells what Digest covers beside the spec, which no generation counts; empty where there is nothing.
+func MarksDigest(obj Object) string {
+	marks := guardedMarks(obj)
+	if len(marks) == 0 {
 		return ""
 	}
-	return digest(annotations)
+	return digest(marks)
 }
 
-func guardedAnnotations(obj Object) map[string]string {
-	annotations := map[string]string{}
+func guardedMarks(obj Object) map[string]string {
+	marks := map[string]string{}
 	for _, name := range GuardedAnnotations() {
 		if value, found := obj.GetAnnotations()[name]; found {
-			annotations[name] = value
+			marks[name] = value
 		}
 	}
-	return annotations
+	if _, isSet := obj.(*v1alpha1.PermissionSet); isSet {
+		if value, found := obj.GetLabels()[v1alpha1.ManagedLabel]; found {
+			marks[v1alpha1.ManagedLabel] = value
+		}
+	}
+	return marks
 }
 
 func digest(parts ...any) string {

@@ -14,7 +14,7 @@ func WasLetThrough(obj Object) bool {
 	status := obj.GetObjectStatus()
 	reason := readyReason(status)
 	return reason != "" && reason != v1alpha1.ReasonAdmissionMissing &&
-		status.ObservedGeneration == obj.GetGeneration() && status.ObservedAnnotations == AnnotationsDigest(obj)
+		status.ObservedGeneration == obj.GetGeneration() && status.ObservedMarks == MarksDigest(obj)
 }
 
 // IsHeld says whether the status records that this very generation waits for admission.

@@ -16,7 +16,7 @@ func TestWasLetThrough(t *testing.T) {
 	rotate := map[string]string{v1alpha1.RotateAtAnnotation: "2027-06-01T00:00:00Z"}
 	key := &v1alpha1.APIKey{}
 	key.Annotations = rotate
-	rotated := declared.AnnotationsDigest(key)
+	rotated := declared.MarksDigest(key)
 	for name, tc := range map[string]struct {
 		observed    int64
 		reason      string
@@ -39,7 +39,7 @@ func TestWasLetThrough(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			key := &v1alpha1.APIKey{}
 			key.Generation, key.Annotations = 2, tc.annotations
-			key.Status.ObservedGeneration, key.Status.ObservedAnnotations = tc.observed, tc.digest
+			key.Status.ObservedGeneration, key.Status.ObservedMarks = tc.observed, tc.digest
 			if tc.reason != "" {
 				key.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: tc.reason}}
 			}
