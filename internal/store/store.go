@@ -185,10 +185,11 @@ type Store interface {
 
 	// Attribute records who asked for what. It takes no revision, any replica may call it, and
 	// it may share a commit with other calls; when it returns nil, all of its records are
-	// kept. When its context ends first they are kept or not, but all alike. Of the deletions
-	// of an object the first one counts: a later one is no error, and is not kept. Each record
-	// must name its object. Each call also removes a few records that were made more than
-	// AttributionKept ago by the store's clock, whatever they are about.
+	// kept, unless the machine itself ends before the next Write has committed. When its
+	// context ends first they are kept or not, but all alike. Of the deletions of an object the
+	// first one counts: a later one is no error, and is not kept. Each record must name its
+	// object. Each call also removes a few records that were made more than AttributionKept ago
+	// by the store's clock, whatever they are about.
 	Attribute(ctx context.Context, records ...iam.Attribution) error
 	// Attributions gives the records about an object, in the order in which they were made;
 	// none is no error. Their times are in UTC. The same generation and digest may be there
@@ -198,7 +199,8 @@ type Store interface {
 	// ForgetAttributions removes the records about an object that an event has used or passed
 	// by: those of earlier generations, with whatever digest, and those of this one with this
 	// digest. Those of this generation with another digest stay, since one of them may tell
-	// of what is stored in the end; so do those of later ones, and of deletions.
+	// of what is stored in the end; so do those of later ones, and of deletions. The sudden end
+	// of the machine may bring them back.
 	ForgetAttributions(ctx context.Context, objectUID string, generation int64, digest string) error
 
 	// Tell is the door by which log-in tells what happened to Members, in order. It takes no

@@ -45,7 +45,9 @@ func (s *Store) Attribute(ctx context.Context, records ...iam.Attribution) error
 	if len(rows) == 0 {
 		return s.nothing()
 	}
-	err := s.share(ctx, true, func(ctx context.Context, t *transaction) error {
+	// No admitted request waits for the disk. What is lost with the machine is the record of what
+	// was not applied yet: the change itself waits for the disk, and takes the record along.
+	err := s.share(ctx, urgency{wakes: true, relaxed: true}, func(ctx context.Context, t *transaction) error {
 		for _, row := range rows {
 			// The conflict is with the first deletion, which stands.
 			err := t.exec(ctx, `INSERT INTO attributions (object_uid, generation, digest, deletion, at, made_at, body)
@@ -114,7 +116,8 @@ const forgotten = "FROM attributions WHERE object_uid = ? AND deletion = 0 AND (
 
 // ForgetAttributions removes the records about an object that an event has used or passed by.
 func (s *Store) ForgetAttributions(ctx context.Context, objectUID string, generation int64, digest string) error {
-	err := s.sweep(ctx, forgotten, objectUID, generation, generation, digest)
+	// What comes back with the machine is forgotten again: the next look finds it.
+	err := s.sweep(ctx, urgency{relaxed: true}, forgotten, objectUID, generation, generation, digest)
 	if err != nil {
 		return fmt.Errorf("forget who asked about object %s: %w", objectUID, err)
 	}
@@ -122,12 +125,12 @@ func (s *Store) ForgetAttributions(ctx context.Context, objectUID string, genera
 }
 
 // sweep deletes rows, if there are any. To look first costs no turn: mostly there are none.
-func (s *Store) sweep(ctx context.Context, which string, args ...any) error {
+func (s *Store) sweep(ctx context.Context, as urgency, which string, args ...any) error {
 	var some bool
 	if err := queryOne(ctx, s, "SELECT EXISTS (SELECT 1 "+which+")", args, &some); err != nil || !some {
 		return err
 	}
-	return s.share(ctx, false, func(ctx context.Context, t *transaction) error {
+	return s.share(ctx, as, func(ctx context.Context, t *transaction) error {
 		return t.exec(ctx, "DELETE "+which, args...)
 	})
 }
@@ -143,7 +146,7 @@ func (s *Store) Tell(ctx context.Context, events ...iam.MemberEvent) error {
 		return s.nothing()
 	}
 	events = slices.Clone(events) // they may be read still when the caller has left
-	err := s.share(ctx, true, func(ctx context.Context, t *transaction) error {
+	err := s.share(ctx, urgency{wakes: true}, func(ctx context.Context, t *transaction) error {
 		for _, event := range events {
 			err := t.exec(ctx, "INSERT INTO told (member_id, kind, at) VALUES (?, ?, ?)",
 				event.MemberID, string(event.Kind), nanoseconds(event.At))
@@ -199,7 +202,7 @@ const settled = "FROM told WHERE member_id = ? AND sequence <= ?"
 
 // Settle removes what was told of a Member up to and with a sequence.
 func (s *Store) Settle(ctx context.Context, memberID string, through int64) error {
-	if err := s.sweep(ctx, settled, memberID, through); err != nil {
+	if err := s.sweep(ctx, urgency{}, settled, memberID, through); err != nil {
 		return fmt.Errorf("settle what happened to Member %s: %w", memberID, err)
 	}
 	return nil

@@ -26,24 +26,32 @@ type group struct {
 
 // ticket is one small write in line.
 type ticket struct {
-	write func(ctx context.Context, t *transaction) error
-	// wakes is true when there is something new to see.
-	wakes bool
+	write   func(ctx context.Context, t *transaction) error
+	urgency urgency
 	// done gives the outcome; it has room for it, so that nobody waits for a caller that left.
 	done chan error
+}
+
+// urgency says what a small write asks for.
+type urgency struct {
+	// wakes: there is something new to see.
+	wakes bool
+	// relaxed: the commit need not wait for the disk. What it writes the sudden end of the machine
+	// may take, and then nothing is lost that the rest of the store goes by.
+	relaxed bool
 }
 
 // share runs a small write in a commit that it may share with others. It fails with the
 // context when that ends first: what is not under way by then is not written, what is may be.
 // A failure of SQLite is that of all who share the commit.
-func (s *Store) share(ctx context.Context, wakes bool, write func(context.Context, *transaction) error) error {
+func (s *Store) share(ctx context.Context, as urgency, write func(context.Context, *transaction) error) error {
 	if s.isClosed() {
 		return store.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	k := &ticket{write: write, wakes: wakes, done: make(chan error, 1)}
+	k := &ticket{write: write, urgency: as, done: make(chan error, 1)}
 	if s.group.join(k) {
 		go s.runGroups()
 	}
@@ -127,17 +135,19 @@ func (*Store) answer(tickets []*ticket, err error) bool {
 // commitGroup runs a group in one transaction. Nobody's context ends it: it is everybody's.
 func (s *Store) commitGroup(tickets []*ticket) error {
 	ctx := context.Background()
-	t, err := s.begin(ctx)
+	wakes, relaxed := false, true
+	for _, k := range tickets {
+		wakes, relaxed = wakes || k.urgency.wakes, relaxed && k.urgency.relaxed
+	}
+	t, err := s.begin(ctx, relaxed)
 	if err != nil {
 		return s.explain(err)
 	}
 	defer t.end()
-	wakes := false
 	for _, k := range tickets {
 		if err := k.write(ctx, t); err != nil {
 			return err
 		}
-		wakes = wakes || k.wakes
 	}
 	if err := t.trimAttributions(ctx); err != nil {
 		return err

@@ -79,7 +79,7 @@ func TestGroupsShareACommit(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range many {
 		wg.Go(func() {
-			err := s.share(t.Context(), true, func(_ context.Context, tx *transaction) error {
+			err := s.share(t.Context(), urgency{wakes: true}, func(_ context.Context, tx *transaction) error {
 				ran[tx] = append(ran[tx], i) // one writer at a time
 				return nil
 			})
@@ -117,7 +117,7 @@ func TestWritesBetweenGroups(t *testing.T) {
 					return
 				default:
 				}
-				if err := s.share(t.Context(), false, func(context.Context, *transaction) error { return nil }); err != nil {
+				if err := s.share(t.Context(), urgency{}, func(context.Context, *transaction) error { return nil }); err != nil {
 					t.Error(err)
 					return
 				}
@@ -174,7 +174,7 @@ func TestCloseEmptiesTheLine(t *testing.T) {
 func TestFailingGroup(t *testing.T) {
 	s := open(t, Options{Path: newPath(t)})
 	attribute := func(digest string) *ticket {
-		return &ticket{wakes: true, done: make(chan error, 1), write: func(ctx context.Context, tx *transaction) error {
+		return &ticket{urgency: urgency{wakes: true}, done: make(chan error, 1), write: func(ctx context.Context, tx *transaction) error {
 			return tx.exec(ctx, "INSERT INTO attributions (object_uid, generation, digest, deletion, at, made_at, body) VALUES ('x', 0, ?, 0, 0, 0, '{}')", digest)
 		}}
 	}
@@ -231,5 +231,41 @@ func TestNoResourceWithoutID(t *testing.T) {
 	var count int
 	if err := queryOne(t.Context(), s, "SELECT count(*) FROM audit_resources", nil, &count); err != nil || count != 1 {
 		t.Errorf("%d resources are kept (%v), want 1", count, err)
+	}
+}
+
+// TestRelaxedCommits has each commit wait for the disk unless all that is in it may be lost with the machine.
+func TestRelaxedCommits(t *testing.T) {
+	s := open(t, Options{Path: newPath(t)})
+	for _, step := range []struct {
+		name    string
+		write   func() error
+		relaxed string
+	}{
+		{"a change", func() error { fill(t, s, "a"); return nil }, "2"},
+		{"who asked", func() error { return s.Attribute(t.Context(), iam.Attribution{ObjectUID: "a"}) }, "1"},
+		{"a change after it", func() error { fill(t, s, "b"); return nil }, "2"},
+		{"forgetting who asked", func() error { return s.ForgetAttributions(t.Context(), "a", 1, "") }, "1"},
+		{"what log-in tells", func() error {
+			return s.Tell(t.Context(), iam.MemberEvent{MemberID: "m", Kind: iam.LoginFailed})
+		}, "2"},
+	} {
+		if err := step.write(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		<-s.turn
+		var level string
+		err := s.session.conn.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&level)
+		s.turn <- struct{}{}
+		if err != nil || level != step.relaxed {
+			t.Errorf("%s: synchronous is %s, want %s (%v)", step.name, level, step.relaxed, err)
+		}
+	}
+	mixed := []*ticket{
+		{urgency: urgency{relaxed: true}, done: make(chan error, 1), write: func(context.Context, *transaction) error { return nil }},
+		{done: make(chan error, 1), write: func(context.Context, *transaction) error { return nil }},
+	}
+	if err := s.commitGroup(mixed); err != nil || s.session.relaxed {
+		t.Errorf("a group with one that must not be lost does not wait for the disk: %v", err)
 	}
 }
