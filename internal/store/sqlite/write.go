@@ -157,6 +157,7 @@ func (t *transaction) commit(ctx context.Context) error {
 		return err
 	}
 	t.ended = true
+	t.s.noteCommit()
 	return nil
 }
 
