@@ -92,21 +92,38 @@ func measureAdmission(ctx context.Context, b *bench, present, samples int) (repo
 
 // measureRound creates on both sides, in an order that is drawn for each pair: whatever else the machine does then falls on both.
 func (b *bench) measureRound(ctx context.Context, r *round, prefix string, samples int, every time.Duration) error {
-	var before []calls
-	var next <-chan time.Time
+	wait := func() {}
 	if every > 0 {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
-		next = ticker.C
+		wait = func() { <-ticker.C }
 	}
-	for i := range warmUp + samples {
-		if i == warmUp {
-			var err error
-			if before, err = b.calls(ctx); err != nil {
-				return err
-			}
-			r.with, r.without = nil, nil
+	if err := b.createPairs(ctx, &round{}, prefix+"-warm-up", warmUp, wait); err != nil {
+		return err
+	}
+	before, err := b.calls(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.createPairs(ctx, r, prefix, samples, wait); err != nil {
+		return err
+	}
+	after, err := b.calls(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range after {
+		made := after[i].since(before[i])
+		if made.count != uint64(samples) {
+			return fmt.Errorf("the API server called %s %d times, not for the %d creates that it should be asked about alone", made.webhook, made.count, samples)
 		}
+		r.calls = append(r.calls, made)
+	}
+	return nil
+}
+
+func (b *bench) createPairs(ctx context.Context, r *round, prefix string, pairs int, wait func()) error {
+	for i := range pairs {
 		sides := []string{askedNamespace, unaskedNamespace}
 		if rand.IntN(2) == 1 {
 			slices.Reverse(sides)
@@ -122,21 +139,8 @@ func (b *bench) measureRound(ctx context.Context, r *round, prefix string, sampl
 			} else {
 				r.without = append(r.without, took)
 			}
-			if next != nil {
-				<-next
-			}
+			wait()
 		}
-	}
-	after, err := b.calls(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range after {
-		made := after[i].since(before[i])
-		if made.count != uint64(samples) {
-			return fmt.Errorf("the API server called %s %d times, not for the %d creates that it should be asked about alone", made.webhook, made.count, samples)
-		}
-		r.calls = append(r.calls, made)
 	}
 	return nil
 }
