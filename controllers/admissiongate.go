@@ -58,7 +58,7 @@ func (e *Environment) awaitAdmission(ctx context.Context, obj Object) error {
 		advice = "Install them (kubectl apply -k config/default), then submit it again: edit it"
 	}
 	return waiting(v1alpha1.ReasonAdmissionMissing,
-		"This was stored while the operator's webhooks were not installed, so nobody judged it, and it is not applied; what was applied before stays. %s, or %s",
+		"There is no record that the operator's webhooks judged this, as when it was stored while they were not installed; so it is not applied, and what was applied before stays. %s, or %s",
 		advice, resubmit(e.Client.Scheme(), obj))
 }
 
@@ -80,6 +80,10 @@ func resubmit(scheme *runtime.Scheme, obj Object) string {
 	namespace := ""
 	if obj.GetNamespace() != "" {
 		namespace = " -n " + obj.GetNamespace()
+	}
+	if _, managed := obj.GetLabels()[v1alpha1.ManagedLabel]; managed {
+		// Nobody is asked about a set with the label of the built-in ones, for whoever may write any.
+		return fmt.Sprintf("kubectl label %s %s %s-", kind, obj.GetName(), v1alpha1.ManagedLabel)
 	}
 	return fmt.Sprintf("kubectl%s annotate %s %s %s=\"$(date)\" --overwrite", namespace, kind, obj.GetName(), v1alpha1.ReconcileAtAnnotation)
 }

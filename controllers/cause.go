@@ -193,7 +193,7 @@ func (e *Environment) causeOfChange(ctx context.Context, obj Object, home *iam.O
 		return e.named(ctx, admittedCause(asked), organizationID), nil
 	}
 	manager := specManager(obj)
-	if status.ObservedGeneration == obj.GetGeneration() && (hasRows || isReady(status)) || isCatalogueSet(obj) && manager == string(fieldOwner) {
+	if status.ObservedGeneration == obj.GetGeneration() && !declared.IsHeld(obj) && (hasRows || isReady(status)) || isCatalogueSet(obj) && manager == string(fieldOwner) {
 		return audit.System(), nil
 	}
 	return unattributed(manager), nil

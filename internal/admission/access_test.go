@@ -50,7 +50,9 @@ func (r *recorded) authorize(_ context.Context, _ authenticationv1.UserInfo, a a
 // missing gives what is missing, in words.
 func missing(t *testing.T, r *recorded, attempt Attempt) []string {
 	t.Helper()
-	list, err := (&Guard{Authorize: r.authorize}).Missing(t.Context(), attempt)
+	guard := guardOver(t)
+	guard.Authorize = r.authorize
+	list, err := guard.Missing(t.Context(), attempt)
 	if err != nil {
 		t.Fatal(err)
 	}

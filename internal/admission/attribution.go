@@ -41,8 +41,10 @@ type history struct {
 	// gaps are the attributions that could not be recorded.
 	gaps *audit.Gaps
 	now  func() time.Time
-	lost losses
-	log  logr.Logger
+	// refusals bounds how many each user has written.
+	refusals *refusalBounds
+	lost     losses
+	log      logr.Logger
 }
 
 // losses count what could not be recorded.
@@ -109,7 +111,8 @@ func (h *history) judged(ctx context.Context, obj declared.Object) bool {
 }
 
 // security gives an Organization's rules for credentials that are in force: those of its row,
-// where nobody judged what it declares. Where there is no row, none of it is in force.
+// where nobody judged what it declares. Where there is no row either, the loop applies nothing
+// of the Organization, and so what it declares will do.
 func (h *history) security(ctx context.Context, tenant *v1alpha1.Organization) (iam.Security, error) {
 	if h.judged(ctx, tenant) {
 		return declared.Organization(tenant, "").Security, nil

@@ -69,8 +69,33 @@ func (g *Guard) factsOf(ctx context.Context, attempt Attempt) (facts, error) {
 		if becomesDynamic(obj, formerOf[v1alpha1.Group](f)) {
 			f.grantedSets, err = g.setsGrantedTo(ctx, obj)
 		}
+	case *v1alpha1.Member:
+		f.listedBy, err = g.groupsThatList(ctx, f, v1alpha1.GroupMember{Kind: v1alpha1.GroupMemberMember, Name: v1alpha1.ObjectName(obj.Name)})
+	case *v1alpha1.Application:
+		f.listedBy, err = g.groupsThatList(ctx, f, v1alpha1.GroupMember{Kind: v1alpha1.GroupMemberApplication, Name: v1alpha1.ObjectName(obj.Name)})
 	}
 	return f, err
+}
+
+// groupsThatList names the Groups of the Organization that list a principal which is yet to come. Groups list what is in
+// their own namespace.
+func (g *Guard) groupsThatList(ctx context.Context, f facts, wanted v1alpha1.GroupMember) ([]string, error) {
+	if f.former != nil {
+		return nil, nil
+	}
+	var groups v1alpha1.GroupList
+	if err := g.Reader.List(ctx, &groups, client.InNamespace(f.object.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the Groups that may list %s %s: %w", wanted.Kind, wanted.Name, err)
+	}
+	var names []string
+	for i := range groups.Items {
+		group := &groups.Items[i]
+		if organizationOf(group) == organizationOf(f.object) && group.DeletionTimestamp.IsZero() && slices.Contains(group.Spec.Members, wanted) {
+			names = append(names, group.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // principalGone says whether the principal that a policy was bound to is no longer there. What has its name now never
@@ -115,7 +140,8 @@ func newPrincipal(kind v1alpha1.PrincipalKind) principalObject {
 	}
 }
 
-// setsGrantedTo lists, by name and each once, the permission sets that policies grant to a group.
+// setsGrantedTo lists, by name and each once, the permission sets that policies grant to a group. A policy in a namespace
+// that the Organization does not admit grants nothing, and nothing of it is told.
 func (g *Guard) setsGrantedTo(ctx context.Context, group *v1alpha1.Group) ([]v1alpha1.PermissionSetName, error) {
 	var policies v1alpha1.PolicyList
 	// They are only looked at, and there may be tens of thousands.
@@ -127,6 +153,13 @@ func (g *Guard) setsGrantedTo(ctx context.Context, group *v1alpha1.Group) ([]v1a
 	for i := range policies.Items {
 		p := &policies.Items[i]
 		if p.Spec.Principal == nil || principalOf(p) != grantee || organizationOf(p) != organizationOf(group) {
+			continue
+		}
+		tenant, err := world{cache: g.Reader, live: g.Reader}.tenant(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if tenant == nil {
 			continue
 		}
 		for _, rule := range p.Spec.Rules {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +24,7 @@ import (
 func guardedScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	return scheme
@@ -131,8 +132,15 @@ func TestMakingAGroupDynamic(t *testing.T) {
 		change(p)
 		return p
 	}
-	guard := guardOver(t,
+	organization := acme()
+	guard := guardOver(t, organization,
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: organization.Spec.AllowedNamespaces.Selector.MatchLabels}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "wild"}},
 		policy("a", func(*v1alpha1.Policy) {}),
+		policy("of-a-namespace-that-is-not-admitted", func(p *v1alpha1.Policy) {
+			p.Namespace, p.Spec.Principal.Namespace = "wild", "shop"
+			p.Spec.Rules[0].PermissionSets = []v1alpha1.PermissionSetName{"NorTheStrangers"}
+		}),
 		policy("of-another-namespace", func(p *v1alpha1.Policy) {
 			p.Namespace, p.Spec.Principal.Namespace = "home", "shop"
 			p.Spec.Rules = p.Spec.Rules[:1]
@@ -174,6 +182,44 @@ func TestMakingAGroupDynamic(t *testing.T) {
 	}
 }
 
+// Whoever is made under a name that a Group lists is in it. That is asked for once, when they are made.
+func TestMakingWhomAGroupLists(t *testing.T) {
+	listing := func(name string, change func(*v1alpha1.Group)) client.Object {
+		g := guardedGroup()
+		g.Name = name
+		g.Spec.Members = []v1alpha1.GroupMember{{Kind: v1alpha1.GroupMemberApplication, Name: "ci"}}
+		change(g)
+		return g
+	}
+	guard := guardOver(t,
+		listing("deployers", func(*v1alpha1.Group) {}),
+		listing("admins", func(*v1alpha1.Group) {}),
+		listing("of-a-member", func(g *v1alpha1.Group) { g.Spec.Members[0].Kind = v1alpha1.GroupMemberMember }),
+		listing("of-another", func(g *v1alpha1.Group) { g.Spec.Members[0].Name = "cd" }),
+		listing("of-another-namespace", func(g *v1alpha1.Group) { g.Namespace = "home" }),
+		listing("of-another-organization", func(g *v1alpha1.Group) { g.Spec.OrganizationRef.Name = "other" }),
+	)
+	for name, test := range map[string]struct {
+		attempt Attempt
+		want    []string
+	}{
+		"made":   {Attempt{Object: guardedApplication()}, []string{"bind groups.iam-operator.dev/admins in namespace shop", "bind groups.iam-operator.dev/deployers in namespace shop"}},
+		"edited": {Attempt{Object: guardedApplication(), Former: guardedApplication()}, nil},
+	} {
+		list, err := guard.Missing(t.Context(), test.attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, need := range list {
+			got = append(got, need.String())
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: missing is %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 // What can't be read is not taken for absent.
 func TestMissingWithoutAReader(t *testing.T) {
 	broken := errors.New("the cache is stopped")
@@ -187,7 +233,7 @@ func TestMissingWithoutAReader(t *testing.T) {
 	former.Status.PrincipalID = guardedID
 	dynamic := guardedGroup()
 	dynamic.Spec.Membership = v1alpha1.MembershipAllApplications
-	for _, attempt := range []Attempt{{Object: guardedPolicy(), Former: former}, {Object: dynamic}} {
+	for _, attempt := range []Attempt{{Object: guardedPolicy(), Former: former}, {Object: dynamic}, {Object: guardedMember()}, {Object: guardedApplication()}} {
 		if list, err := guard.Missing(t.Context(), attempt); !errors.Is(err, broken) {
 			t.Errorf("missing of a %T is %v, %v, want the reader's error", attempt.Object, list, err)
 		}

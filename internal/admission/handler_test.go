@@ -142,6 +142,27 @@ func TestSubmittedAgain(t *testing.T) {
 	}
 }
 
+// Who is refused without end has an end of it written down; others are not kept from theirs.
+func TestRefusalsAreBounded(t *testing.T) {
+	b := newBench(t, acme())
+	refused := func(user string) {
+		t.Helper()
+		request := requestTo(t, memberIn("shop", "root", func(m *v1alpha1.Member) { m.Spec.Username = "root" }), nil)
+		request.UserInfo.Username = user
+		mustRefuse(t, b.Handle(t.Context(), request), http.StatusUnprocessableEntity)
+	}
+	for range refusalsAtOnce + 5 {
+		refused("mallory")
+	}
+	if lost := counted(t, b.history.lost.refusals); lost != 5 {
+		t.Errorf("%v refusals are counted as lost, want 5", lost)
+	}
+	refused("maya")
+	if events := b.events(t); len(events) != refusalsAtOnce+1 {
+		t.Errorf("%d events, want %d", len(events), refusalsAtOnce+1)
+	}
+}
+
 // Only what was judged is what an update is compared with: by what the operator's status says, by a record, or by a gap.
 func TestFormerWasJudged(t *testing.T) {
 	stored := memberIn("shop", "maya")

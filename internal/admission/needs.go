@@ -62,6 +62,8 @@ type facts struct {
 	object, former declared.Object
 	// principalGone says that the principal to which the former policy was bound is no longer there.
 	principalGone bool
+	// listedBy are the Groups that list a principal by its name before it is there.
+	listedBy []string
 	// grantedSets are the permission sets that policies grant to a group that becomes dynamic.
 	grantedSets []v1alpha1.PermissionSetName
 }

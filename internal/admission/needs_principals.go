@@ -69,6 +69,7 @@ func (n *needs) member(f facts, m *v1alpha1.Member) {
 			For: "spec.password.secretRef makes its content a password"})
 	}
 	n.joins(m, m.Spec.Groups, former.Spec.Groups)
+	n.listed(f, m)
 }
 
 // credentialsChanged lists the fields and annotations of a Member that are credentials and differ.
@@ -151,6 +152,7 @@ func (n *needs) application(f facts, a *v1alpha1.Application) {
 			"spec.serviceAccounts makes ServiceAccount "+string(fresh[0].Name)+more(len(fresh)-1)+" this Application")
 	}
 	n.joins(a, a.Spec.Groups, former.Spec.Groups)
+	n.listed(f, a)
 }
 
 // apiKey: whoever may read the Secret of a key is its bearer.
@@ -197,6 +199,14 @@ type groupName struct{ namespace, name string }
 func (n *needs) joins(obj declared.Object, groups, before []v1alpha1.GroupRef) {
 	for _, of := range added(groupNames(obj, groups), groupNames(obj, before)) {
 		n.addOurs(verbBind, resourceGroups, of.namespace, of.name, "spec.groups joins Group "+of.name)
+	}
+}
+
+// listed is the need to be what a Group lists already, such as somebody of that name who was deleted: whoever is made gets
+// what the Group is granted.
+func (n *needs) listed(f facts, obj declared.Object) {
+	for _, group := range f.listedBy {
+		n.addOurs(verbBind, resourceGroups, obj.GetNamespace(), group, "Group "+group+" lists "+obj.GetName()+" among its members")
 	}
 }
 

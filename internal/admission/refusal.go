@@ -6,8 +6,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/lru"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
@@ -22,6 +25,10 @@ import (
 // for strangers to write into.
 func (h *history) refused(ctx context.Context, a *attempt, organization *v1alpha1.Organization, home string, code int, reason string) {
 	if a.dryRun() {
+		return
+	}
+	if !h.refusals.allow(a.User.Username, h.now()) {
+		h.lost.refusals.Inc()
 		return
 	}
 	refusal := audit.Refusal{
@@ -48,6 +55,29 @@ func (h *history) refused(ctx context.Context, a *attempt, organization *v1alpha
 		h.lost.refusals.Inc()
 		h.log.Error(err, "No audit event tells of a refused attempt", "kind", a.kind, "namespace", a.Object.GetNamespace(), "name", a.Object.GetName(), "user", a.User.Username)
 	}
+}
+
+// Who tries again and again must not fill the disk, nor keep others from writing.
+const (
+	refusalsAtOnce    = 100
+	refusalsPerSecond = 10
+	// boundedUsers is of how many users it is remembered, the latest.
+	boundedUsers = 10_000
+)
+
+// refusalBounds bounds how many refusals of each user are written down.
+type refusalBounds struct{ users *lru.Cache }
+
+func newRefusalBounds() *refusalBounds { return &refusalBounds{lru.New(boundedUsers)} }
+
+func (b *refusalBounds) allow(user string, now time.Time) bool {
+	known, found := b.users.Get(user)
+	limiter, ok := known.(*rate.Limiter)
+	if !found || !ok {
+		limiter = rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
+		b.users.Add(user, limiter)
+	}
+	return limiter.AllowN(now, 1)
 }
 
 // rulesOf says which rules were broken, without the values that broke them: of some it is

@@ -68,7 +68,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	}
 	logger := mgr.GetLogger().WithName("admission")
 	history := &history{
-		store: options.Store, gaps: options.Gaps, now: options.Clock.Now, lost: counted, log: logger,
+		store: options.Store, gaps: options.Gaps, refusals: newRefusalBounds(), now: options.Clock.Now, lost: counted, log: logger,
 		principals: principals.Finder{Reader: mgr.GetClient(), Store: options.Store},
 		recorder: &audit.Recorder{
 			Now:       options.Clock.Now,

@@ -158,7 +158,7 @@ func newBench(t testing.TB, objects ...client.Object) *bench {
 		world: world{cache: reader, live: reader}, now: now, authorize: authorize,
 		guard: &Guard{Reader: reader, Authorize: authorize},
 		history: &history{
-			store: b.store, gaps: &audit.Gaps{}, now: now, log: logr.Discard(),
+			store: b.store, gaps: &audit.Gaps{}, refusals: newRefusalBounds(), now: now, log: logr.Discard(),
 			principals: principals.Finder{Reader: reader, Store: b.store},
 			lost:       losses{prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}), prometheus.NewCounter(prometheus.CounterOpts{Name: "r"})},
 			recorder: &audit.Recorder{

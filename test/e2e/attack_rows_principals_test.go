@@ -223,6 +223,12 @@ func applicationAttacks() []attack {
 			prepare: func(t *testing.T, w *attackWorld, obj client.Object) {
 				create(t, heir(v1alpha1.PrincipalApplication)(w, strings.TrimPrefix(obj.GetName(), "heir-")))
 			}},
+		{name: "application: create anew one that a group still lists", layer: byGuard, missing: rights{"bind groups/team-% in guest"},
+			object: plain, prepare: func(t *testing.T, w *attackWorld, obj client.Object) {
+				team := group(w.org, w.guest, "team-"+obj.GetName(), v1alpha1.GroupMember{Kind: v1alpha1.GroupMemberApplication, Name: v1alpha1.ObjectName(obj.GetName())})
+				create(t, team)
+				awaitCondition(t, team, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonReferenceNotFound)
+			}},
 		{name: "application: apply a ServiceAccount beside another manager's", layer: byGuard, way: byApply, target: plain, object: posing, missing: issue},
 	}
 }
