@@ -35,7 +35,7 @@ CRD_LIMIT = 262144
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: ## Start a control plane with the operator, apply the quickstart and show what happened (ONCE=1: then stop)
@@ -92,6 +92,16 @@ NO_RACE = printf '%s\n' \
 test-orders: controlplane ## Apply the quickstart in 200 random orders, of which `test` tries 20: some minutes
 	@assets=$(ASSETS); \
 	KUBEBUILDER_ASSETS=$$assets ORDERS=200 go test ./test/e2e -run TestLaw09 -count=1 -timeout $(TEST_TIMEOUT)
+
+.PHONY: bench-admission
+bench-admission: controlplane ## Measure what the webhooks add to a create with 10,000 objects present: some minutes
+	@assets=$(ASSETS); \
+	KUBEBUILDER_ASSETS=$$assets go run ./test/performance admission
+
+.PHONY: bench-passwords
+bench-passwords: controlplane ## Measure the operator's memory while 1,000 Members get a password at once
+	@assets=$(ASSETS); \
+	KUBEBUILDER_ASSETS=$$assets go run ./test/performance passwords
 
 .PHONY: controlplane
 controlplane: ## Build kube-apiserver, etcd, kubectl and kube-controller-manager once, into the user's cache

@@ -22,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/iam-operator/iam-operator/controllers"
+	"github.com/iam-operator/iam-operator/internal/admission"
+	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
@@ -34,7 +36,21 @@ const defaultAPIURL = "https://iam-operator.%s.svc:8443"
 type settings struct {
 	database                           controllers.Database
 	namespace, apiURL, metrics, probes string
+	webhooks                           webhooks
 }
+
+// webhooks say how the API server asks the operator.
+type webhooks struct {
+	enabled                                        bool
+	host, certificates, dir, serverName, clientCAs string
+	port                                           int
+}
+
+// The values of --webhook-certificates.
+const (
+	certificatesSelf    = "self"
+	certificatesMounted = "mounted"
+)
 
 func main() {
 	var s settings
@@ -44,6 +60,7 @@ func main() {
 	flag.StringVar(&s.apiURL, "api-url", "", "where the clients of an API key find the IAM API; written into the keys' Secrets (default: Service iam-operator of the own namespace)")
 	flag.StringVar(&s.metrics, "metrics-bind-address", "127.0.0.1:8080", "address of the metrics, or 0 for none")
 	flag.StringVar(&s.probes, "health-probe-bind-address", "127.0.0.1:8081", "address of /healthz and /readyz, or 0 for none")
+	s.webhooks.bind(flag.CommandLine)
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	logging := zap.Options{}
 	logging.BindFlags(flag.CommandLine)
@@ -63,23 +80,63 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, config *rest.Config, s settings) (err error) {
+func (w *webhooks) bind(flags *flag.FlagSet) {
+	flags.BoolVar(&w.enabled, "admission", true, "judge what is declared, and record who asked, by admission webhooks; without them whoever may write the objects may grant")
+	flags.StringVar(&w.host, "webhook-bind-address", "", "host on which the webhooks answer (default: all addresses)")
+	flags.IntVar(&w.port, "webhook-port", 9443, "port on which the webhooks answer")
+	flags.StringVar(&w.certificates, "webhook-certificates", certificatesSelf, "self: the operator makes the webhooks' certificate and has the API server trust it; mounted: somebody else does, and --webhook-cert-dir holds it")
+	flags.StringVar(&w.dir, "webhook-cert-dir", "", "folder with tls.crt and tls.key, with --webhook-certificates=mounted")
+	flags.StringVar(&w.serverName, "webhook-dns-name", "", "name by which the API server calls the webhooks, for a certificate that the operator makes (default: that of Service iam-operator-webhook in the own namespace)")
+	flags.StringVar(&w.clientCAs, "webhook-client-ca", "", "file of the authorities of whose certificates the API server has one, where it shows one; nobody else may call then")
+}
+
+// setup checks the flags; it gives nil when admission is switched off.
+func (w *webhooks) setup(namespace string) (*admission.Certificates, error) {
+	switch {
+	case !w.enabled:
+		return nil, nil
+	case w.certificates != certificatesSelf && w.certificates != certificatesMounted:
+		return nil, fmt.Errorf("--webhook-certificates is %s or %s, not %q", certificatesSelf, certificatesMounted, w.certificates)
+	case (w.certificates == certificatesMounted) != (w.dir != ""):
+		return nil, fmt.Errorf("--webhook-cert-dir goes with --webhook-certificates=%s, and only with it", certificatesMounted)
+	}
+	return admission.NewCertificates(admission.CertificateOptions{
+		Namespace: namespace, DNSName: w.serverName, MountedDir: w.dir, ClientCA: w.clientCAs,
+	})
+}
+
+func (s *settings) complete() error {
 	if s.namespace == "" {
 		return errors.New("the operator's own namespace is not known; give --namespace, or set POD_NAMESPACE")
 	}
 	if s.apiURL == "" {
 		s.apiURL = fmt.Sprintf(defaultAPIURL, s.namespace)
 	}
+	return nil
+}
+
+func run(ctx context.Context, config *rest.Config, s settings) (err error) {
+	if err := s.complete(); err != nil {
+		return err
+	}
+	certificates, err := s.webhooks.setup(s.namespace)
+	if err != nil {
+		return err
+	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	options := ctrl.Options{
 		Scheme:                 scheme,
 		Cache:                  controllers.CacheOptions(),
 		Metrics:                server.Options{BindAddress: s.metrics},
 		HealthProbeBindAddress: s.probes,
-	})
+	}
+	if certificates != nil {
+		options.WebhookServer = certificates.Server(s.webhooks.host, s.webhooks.port)
+	}
+	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return fmt.Errorf("set up the manager: %w", err)
 	}
@@ -88,17 +145,30 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Close()) }()
+	gaps := &audit.Gaps{}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
-		Store: database, Namespace: s.namespace, APIURL: s.apiURL, Clock: clock.RealClock{}, Random: rand.Reader,
+		Store: database, Namespace: s.namespace, APIURL: s.apiURL, Admission: certificates != nil, Judged: gaps.Has, Clock: clock.RealClock{}, Random: rand.Reader,
 	})
+	if err == nil && certificates != nil {
+		err = admit(ctx, mgr, certificates, admission.Options{Store: database, Gaps: gaps, Namespace: s.namespace, Clock: clock.RealClock{}})
+	}
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("store", answers(database)), mgr.AddReadyzCheck("store", answers(database)), mgr.AddReadyzCheck("cache", filled(mgr.GetCache()))); err != nil {
 		return err
 	}
-	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database.Path, "namespace", s.namespace)
+	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database.Path, "namespace", s.namespace, "admission", certificates != nil)
 	return mgr.Start(ctx)
+}
+
+// admit adds the webhooks. The operator is not ready before they answer.
+func admit(ctx context.Context, mgr ctrl.Manager, certificates *admission.Certificates, options admission.Options) error {
+	return errors.Join(
+		admission.Setup(ctx, mgr, options),
+		certificates.Setup(ctx, mgr),
+		mgr.AddReadyzCheck("admission", certificates.Ready),
+	)
 }
 
 // filled checks that the operator has seen what is in the cluster.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -106,7 +106,10 @@ func TestQuickstart(t *testing.T) {
 	if diff := kubectl(t, "diff", "--server-side", "-f", folder); diff != "" {
 		t.Errorf("kubectl diff of what was just applied says\n%s", diff)
 	}
-	noWarning(t, kubectl(t, "apply", "--server-side", "--validate=strict", "-k", folder))
+	applied := kubectl(t, "apply", "--server-side", "--validate=strict", "-k", folder)
+	// kubectl itself asks kustomize for another order than the folder does, which is one in which nothing refers to what comes
+	// later; and says that the folder's counts.
+	noWarning(t, regexp.MustCompile(`(?m)^.*Sorting order is set both in.*$`).ReplaceAllString(applied, ""))
 	kubectl(t, "delete", "--wait=false", "-f", folder)
 }
 
@@ -154,7 +157,7 @@ func TestDefaultInAnotherNamespace(t *testing.T) {
 		}
 	}
 	count := countByKind(all)
-	for kind, want := range map[string]int{"CustomResourceDefinition": 9, "Deployment": 1, "PersistentVolumeClaim": 1, "ServiceMonitor": 1, "Service": 1, "Namespace": 1} {
+	for kind, want := range map[string]int{"CustomResourceDefinition": 9, "Deployment": 1, "PersistentVolumeClaim": 1, "ServiceMonitor": 1, "Service": 2, "ValidatingWebhookConfiguration": 1, "MutatingWebhookConfiguration": 1, "Namespace": 1} {
 		if count[kind] != want {
 			t.Errorf("config/default with config/prometheus has %d of %s, want %d", count[kind], kind, want)
 		}
@@ -187,42 +190,6 @@ func overlay(t *testing.T, kustomization string) string {
 		t.Fatal(err)
 	}
 	return folder
-}
-
-// Who gets what by the aggregated roles: reading with view, and nothing that grants with edit or admin.
-func TestUserRoles(t *testing.T) {
-	text, err := os.ReadFile("rbac/user_roles.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	reads := []string{"get", "list", "watch"}
-	for _, role := range objects(t, string(text)) {
-		aggregated := false
-		for label := range role.GetLabels() {
-			aggregated = aggregated || strings.HasPrefix(label, "rbac.authorization.k8s.io/aggregate-to-")
-		}
-		if aggregated != (role.GetName() == "iam-operator-view") {
-			t.Errorf("aggregation of the ClusterRole %s is %v; only iam-operator-view joins Kubernetes' own roles", role.GetName(), aggregated)
-		}
-		rules, _, err := unstructured.NestedSlice(role.Object, "rules")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, rule := range rules {
-			verbs, _, err := unstructured.NestedStringSlice(rule.(map[string]any), "verbs")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if aggregated && !slices.Equal(verbs, reads) {
-				t.Errorf("the aggregated ClusterRole %s has the verbs %v, want %v", role.GetName(), verbs, reads)
-			}
-			for _, verb := range []string{"*", "bind", "issue", "escalate"} {
-				if slices.Contains(verbs, verb) {
-					t.Errorf("the ClusterRole %s has the verb %s, which gives away more than it is", role.GetName(), verb)
-				}
-			}
-		}
-	}
 }
 
 func noWarning(t *testing.T, output string) {

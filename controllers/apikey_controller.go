@@ -141,6 +141,8 @@ type keyLife struct {
 	// deleted the retiring Secret. The cache may be behind with both.
 	minted  string
 	dropped bool
+	// refused says why no pair is minted although one is due; nil while nothing is against it.
+	refused error
 }
 
 // resolve finds the bearer and the preferred Project. A key that was never minted waits
@@ -195,6 +197,7 @@ func (l *keyLife) live(ctx context.Context) (outcome, error) {
 			}
 		}
 		decision := iam.DecideKey(facts, l.Clock.Now())
+		l.judgeLifetime(decision.Action)
 		done, err := l.carryOut(ctx, decision)
 		if err != nil {
 			// The end of a key does not wait for its Secrets to go.
@@ -254,8 +257,23 @@ func durationOf(d v1alpha1.Duration) time.Duration {
 	return parsed
 }
 
+// judgeLifetime holds to the Organization's maximum lifetime what is minted from now on,
+// and nothing that is in force: a maximum binds only what is new.
+func (l *keyLife) judgeLifetime(action iam.KeyAction) {
+	switch action {
+	case iam.KeyMint, iam.KeyReplace, iam.KeyRetire:
+		most := l.tenant.security.MaxAPIKeyLifetime
+		l.refused = invalid(declared.LifetimeErrors(l.key, most, l.key.CreationTimestamp.Time))
+	default:
+		l.refused = nil
+	}
+}
+
 // carryOut does one action. It says true when there is nothing left to do.
 func (l *keyLife) carryOut(ctx context.Context, decision iam.KeyDecision) (bool, error) {
+	if l.refused != nil {
+		return l.refuse(ctx)
+	}
 	switch decision.Action {
 	case iam.KeyMint:
 		return false, l.mint(ctx)
@@ -275,6 +293,16 @@ func (l *keyLife) carryOut(ctx context.Context, decision iam.KeyDecision) (bool,
 		return true, l.deleteKeySecrets(ctx, l.key)
 	}
 	return true, nil
+}
+
+// refuse leaves what is in force as it is. A rotation that was half done when the maximum
+// was lowered is taken back, since two rows cannot be of one pair.
+func (l *keyLife) refuse(ctx context.Context) (bool, error) {
+	if !l.retiring.holds() || l.retiring.AccessKey != l.active.AccessKey {
+		return true, nil
+	}
+	l.dropped = true
+	return false, l.deleteSecret(ctx, l.key, secretName(l.key)+retiringSuffix)
 }
 
 // confirmGone asks the API server itself before a key ends for good: the cache may not
@@ -331,7 +359,10 @@ func (l *keyLife) conclude(ctx context.Context, decision iam.KeyDecision) (outco
 		status.Keys = append(status.Keys, l.retiring.minted(v1alpha1.KeyRetiring, l.retiring.ExpiresAt))
 	}
 	status.ExpiresAt, status.NextRotationAt = timeOf(decision.ExpiresAt), timeOf(decision.NextRotationAt)
-
+	if l.refused != nil {
+		status.NextRotationAt = nil
+		return result, l.refused
+	}
 	switch decision.Action {
 	case iam.KeyConflict:
 		conflict := waiting(v1alpha1.ReasonSecretConflict, "%s", l.conflict())

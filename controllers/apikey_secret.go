@@ -262,13 +262,16 @@ func (l *keyLife) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.active.State == iam.SecretAltered && l.Events != nil {
-		l.Events.Eventf(l.key, nil, corev1.EventTypeWarning, "SecretAltered", "Mint", "Secret %s was edited by hand, so its key was ended and a new one minted", secret.Name)
-	}
 	if err := l.fill(secret); err != nil {
 		return err
 	}
-	return l.Client.Update(ctx, secret)
+	if err := l.Client.Update(ctx, secret); err != nil {
+		return err
+	}
+	if l.active.State == iam.SecretAltered && l.Events != nil {
+		l.Events.Eventf(l.key, nil, corev1.EventTypeWarning, "SecretAltered", "Mint", "Secret %s was edited by hand, so its key was ended and a new one minted", secret.Name)
+	}
+	return nil
 }
 
 // retire copies the active pair to the retiring Secret, where it ends at a time.
@@ -465,10 +468,11 @@ func (e *Environment) deleteKeySecrets(ctx context.Context, k *v1alpha1.APIKey) 
 	return nil
 }
 
-func (e *Environment) deleteSecret(ctx context.Context, k *v1alpha1.APIKey, name string) error {
+// deleteSecret deletes a Secret, if it is there and the owner's.
+func (e *Environment) deleteSecret(ctx context.Context, owner client.Object, name string) error {
 	secret := &corev1.Secret{}
-	err := e.APIReader.Get(ctx, types.NamespacedName{Namespace: k.Namespace, Name: name}, secret)
-	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(secret, k) {
+	err := e.APIReader.Get(ctx, types.NamespacedName{Namespace: owner.GetNamespace(), Name: name}, secret)
+	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(secret, owner) {
 		return nil
 	}
 	if err != nil {

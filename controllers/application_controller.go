@@ -23,7 +23,7 @@ import (
 type applications struct{ *Environment }
 
 func (c applications) sync(ctx context.Context, a *v1alpha1.Application) (outcome, error) {
-	setNotEnforced(&a.Status.ObjectStatus, len(a.Spec.ServiceAccounts) > 0, "spec.serviceAccounts", a.Generation, c.Clock.Now())
+	setNotEnforced(&a.Status.ObjectStatus, len(a.Spec.ServiceAccounts) > 0, "Nobody can authenticate by spec.serviceAccounts yet: this version only names the Application by them in audit events", a.Generation, c.Clock.Now())
 	tenant, err := c.tenantOf(ctx, a)
 	if err == nil {
 		err = invalid(declared.ValidateApplication(a))

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/declared"
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
 )
 
 const (
@@ -44,8 +47,8 @@ func (e *Environment) watchAuthorizedKeys(b *builder.Builder, holds func(referen
 // syncAuthorizedKeys keeps the ConfigMap of a Project's enabled SSH keys. It is made when
 // the Project has its first key, and then stays, so that what mounts it keeps working.
 // It gives the ConfigMap's name, empty while there is none, and the number of keys.
-func (t *tenant) syncAuthorizedKeys(ctx context.Context, owner client.Object, project reference, name string) (string, int, error) {
-	lines, err := t.authorizedKeys(ctx, project)
+func (t *tenant) syncAuthorizedKeys(ctx context.Context, owner Object, project reference, name string) (string, int, error) {
+	lines, err := t.authorizedKeys(ctx, owner, project)
 	if err != nil {
 		return "", 0, err
 	}
@@ -66,6 +69,30 @@ func (e *Environment) withdrawAuthorizedKeys(ctx context.Context, owner client.O
 	_, err := e.writeAuthorizedKeys(ctx, owner, name, "")
 	if _, foreign := asFailure(err); foreign {
 		return nil // It is not ours, so there is nothing of ours in it.
+	}
+	return err
+}
+
+func (c organizations) keepKeys(ctx context.Context, o *v1alpha1.Organization, counts bool) error {
+	if !counts {
+		return c.withdrawAuthorizedKeys(ctx, o, defaultAuthorizedKeys)
+	}
+	tenant := c.newTenant(o)
+	if err := tenant.sealOff(ctx); err != nil {
+		return err
+	}
+	_, _, err := tenant.syncAuthorizedKeys(ctx, o, c.self(o), defaultAuthorizedKeys)
+	return err
+}
+
+func (c projects) keepKeys(ctx context.Context, p *v1alpha1.Project, counts bool) error {
+	name := p.Name + authorizedKeysSuffix
+	if !counts {
+		return c.withdrawAuthorizedKeys(ctx, p, name)
+	}
+	tenant, err := c.tenantOf(ctx, p)
+	if err == nil {
+		_, _, err = tenant.syncAuthorizedKeys(ctx, p, c.self(p), name)
 	}
 	return err
 }
@@ -132,7 +159,7 @@ func markWatched(obj client.Object) {
 }
 
 // authorizedKeys gives a line for each enabled key of a Project, in the order of their names.
-func (t *tenant) authorizedKeys(ctx context.Context, project reference) ([]string, error) {
+func (t *tenant) authorizedKeys(ctx context.Context, owner Object, project reference) ([]string, error) {
 	keys, err := listByIndex[*v1alpha1.SSHKey](ctx, t.Client, &v1alpha1.SSHKeyList{}, referenceIndex, project.String())
 	if err != nil {
 		return nil, fmt.Errorf("list the SSH keys of %s: %w", project, err)
@@ -143,14 +170,38 @@ func (t *tenant) authorizedKeys(ctx context.Context, project reference) ([]strin
 		if err != nil {
 			return nil, err
 		}
-		if !belongs || key.Spec.State == v1alpha1.SSHKeyDisabled || !key.DeletionTimestamp.IsZero() || projectReference(key, key.Spec.ProjectRef) != project {
+		if !belongs || !key.DeletionTimestamp.IsZero() || projectReference(key, key.Spec.ProjectRef) != project {
 			continue
 		}
-		entity, err := declared.SSHKey(key, t.id, "")
-		if err != nil || len(declared.ValidateSSHKey(key)) > 0 {
-			continue // The key's own status says what is wrong with it.
+		entity, err := t.sshKey(ctx, key, idOf(owner))
+		if err != nil {
+			return nil, err
 		}
-		lines = append(lines, fmt.Sprintf("%s %s/%s\n", entity.PublicKey, key.Namespace, key.Name))
+		if entity != nil && !entity.Disabled && entity.ProjectID == idOf(owner) {
+			lines = append(lines, fmt.Sprintf("%s %s/%s\n", entity.PublicKey, key.Namespace, key.Name))
+		}
 	}
 	return lines, nil
+}
+
+// sshKey gives what counts of an SSH key that is declared in a Project: nil where it is not
+// valid, which its own status says. Of one that nobody judged, what counted before still does.
+func (t *tenant) sshKey(ctx context.Context, key *v1alpha1.SSHKey, projectID string) (*iam.SSHKey, error) {
+	err := t.awaitAdmission(ctx, key)
+	if !settled(err) {
+		return nil, err
+	}
+	if err == nil {
+		entity, err := declared.SSHKey(key, t.id, projectID)
+		if err != nil || len(declared.ValidateSSHKey(key)) > 0 {
+			return nil, nil
+		}
+		return entity, nil
+	}
+	row, err := t.Store.Get(ctx, iam.KindSSHKey, idOf(key))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	entity, _ := row.Entity.(*iam.SSHKey)
+	return entity, err
 }

@@ -36,20 +36,28 @@ func judge[T Object](ctx context.Context, e *Environment, obj T, list client.Obj
 		if other.GetUID() == obj.GetUID() || !other.GetDeletionTimestamp().IsZero() {
 			continue
 		}
-		if c.counts != nil {
-			counts, err := c.counts(other)
-			if err != nil {
-				return err
-			}
-			if !counts {
-				continue
-			}
+		counts, err := c.contends(ctx, e, other)
+		if err != nil {
+			return err
 		}
-		if comesFirst(other, obj, c.holds) {
+		if counts && comesFirst(other, obj, c.holds) {
 			return waiting(v1alpha1.ReasonConflict, "%s is held by another object; choose another, or wait until it is freed", c.what)
 		}
 	}
 	return nil
+}
+
+// contends says whether an object may contend: not for what it wants and nobody judged.
+func (c contest[T]) contends(ctx context.Context, e *Environment, obj T) (bool, error) {
+	if !c.holds(obj) {
+		if unjudged, err := e.isUnjudged(ctx, obj); err != nil || unjudged {
+			return false, err
+		}
+	}
+	if c.counts == nil {
+		return true, nil
+	}
+	return c.counts(obj)
 }
 
 func comesFirst[T Object](a, b T, holds func(T) bool) bool {

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
@@ -23,7 +21,6 @@ import (
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/credentials"
-	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
@@ -45,6 +42,13 @@ type Environment struct {
 	Events events.EventRecorder
 	// Keyring vouches for Secrets.
 	Keyring credentials.Keyring
+	// Hasher hashes passwords, a few at a time.
+	Hasher *credentials.Hasher
+	// Admission says that the webhooks judge what is declared, so that what nobody judged waits.
+	Admission bool
+	// Judged says whether admission judged a generation of an object with this digest without
+	// having been able to record it; nil means that nothing was.
+	Judged func(objectUID string, generation int64, digest string) bool
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader
@@ -100,80 +104,28 @@ func (e *Environment) report(obj, before Object, err error) {
 // writeRows makes the entities all that the store holds of an object, in one transaction
 // with the audit events, on behalf of whoever changed the object; obj is nil when it is
 // gone. Nothing is written when the store holds just that already.
-func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object) error {
+func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities []iam.Entity, obj Object, refs ...reference) (wrote bool, err error) {
 	rows, err := rowsOf(ctx, e.Store, object)
 	if err != nil {
-		return err
+		return false, err
 	}
 	settled, err := sameEntities(rows, entities)
 	if err != nil || settled {
-		return err
+		return false, err
 	}
-	cause, err := e.causeOf(ctx, obj, len(rows) > 0)
+	by, err := e.causesOf(ctx, obj, rows, refs)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = e.Store.Write(ctx, func(tx store.Tx) error {
-		return replaceRows(ctx, tx, e.Recorder, object, entities, cause)
+		return replaceRows(ctx, tx, e.Recorder, object, entities, by)
 	})
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) {
 		// The cache was behind when the contest was judged. The store is the last judge.
-		return fmt.Errorf("waiting for the name to be freed: %w", err)
+		return false, fmt.Errorf("waiting for the name to be freed: %w", err)
 	}
-	return err
-}
-
-// causeOf says who is behind a change of an object's rows. A new generation was somebody's
-// doing; what changes at a generation that was applied already is the system's.
-func (e *Environment) causeOf(ctx context.Context, obj Object, hasRows bool) (audit.Cause, error) {
-	cause := audit.System()
-	if obj == nil {
-		return cause, nil
-	}
-	status := obj.GetObjectStatus()
-	applied := obj.GetDeletionTimestamp().IsZero() && status.ObservedGeneration == obj.GetGeneration() && (hasRows || isReady(status))
-	if manager := specManager(obj); !applied && manager != "" && manager != string(fieldOwner) {
-		cause.Actor = iam.Actor{Kind: iam.ActorKubernetesUser, Name: manager}
-	}
-	var err error
-	if member, ok := obj.(belonging); ok {
-		cause.Home, err = e.homeOf(ctx, member)
-	}
-	return cause, err
-}
-
-// homeOf gives the Organization that an object names, whether or not it is in force yet;
-// nil when there is none.
-func (e *Environment) homeOf(ctx context.Context, obj belonging) (*iam.Organization, error) {
-	organization, namespace := &v1alpha1.Organization{}, &corev1.Namespace{}
-	ref := organizationOf(obj)
-	err := e.Client.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, organization)
-	if err == nil {
-		err = e.Client.Get(ctx, client.ObjectKey{Name: ref.namespace}, namespace)
-	}
-	if err != nil {
-		return nil, client.IgnoreNotFound(err)
-	}
-	return declared.Organization(organization, string(namespace.UID)), nil
-}
-
-// specManager is the field manager that wrote the object last, its status apart. Nothing
-// names the one who deletes.
-func specManager(obj client.Object) string {
-	if !obj.GetDeletionTimestamp().IsZero() {
-		return iam.Unknown
-	}
-	var latest metav1.ManagedFieldsEntry
-	for _, entry := range obj.GetManagedFields() {
-		if entry.Subresource != "" || entry.Manager == string(fieldOwner) && latest.Manager != "" {
-			continue
-		}
-		if latest.Manager == "" || latest.Manager == string(fieldOwner) || latest.Time.Before(entry.Time) {
-			latest = entry
-		}
-	}
-	return latest.Manager
+	return err == nil, err
 }
 
 func isReady(status *v1alpha1.ObjectStatus) bool {

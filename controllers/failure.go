@@ -151,13 +151,13 @@ func setCondition(status *v1alpha1.ObjectStatus, condition metav1.Condition, gen
 
 // setNotEnforced says, where a field asks for something that this version only stores,
 // that it does not enforce it; and says nothing where no field does.
-func setNotEnforced(status *v1alpha1.ObjectStatus, asked bool, what string, generation int64, now time.Time) {
+func setNotEnforced(status *v1alpha1.ObjectStatus, asked bool, message string, generation int64, now time.Time) {
 	if !asked {
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionCredentialsValid)
 		return
 	}
 	setCondition(status, metav1.Condition{
 		Type: v1alpha1.ConditionCredentialsValid, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotEnforced,
-		Message: what + " is stored, and not enforced by this version",
+		Message: message,
 	}, generation, now)
 }

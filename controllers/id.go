@@ -50,15 +50,17 @@ func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error 
 		if err := e.Client.List(ctx, list, client.MatchingFields{claimIndex: idClaim(id)}, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("list who claims id %s: %w", id, err)
 		}
-		var lost bool
+		var others []Object
 		err := eachItem(list, func(item client.Object) {
-			other := item.(Object)
-			if other.GetUID() == obj.GetUID() || !other.GetDeletionTimestamp().IsZero() {
-				return
+			if other := item.(Object); other.GetUID() != obj.GetUID() && other.GetDeletionTimestamp().IsZero() {
+				others = append(others, other)
 			}
-			holds := func(o Object) bool { return o.GetObjectStatus().ID == id }
-			lost = lost || isBornWith(other, id) || comesFirst(other, obj, holds)
 		})
+		lost := false
+		for _, other := range others {
+			comes, otherErr := e.comesFirstForID(ctx, other, obj, id)
+			lost, err = lost || comes, firstError(err, otherErr)
+		}
 		if err != nil {
 			return err
 		}
@@ -67,6 +69,19 @@ func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error 
 		}
 	}
 	return nil
+}
+
+// comesFirstForID says whether another object has an id before this one; not for what it asks for and nobody judged.
+func (e *Environment) comesFirstForID(ctx context.Context, other, obj Object, id string) (bool, error) {
+	if isBornWith(other, id) {
+		return true, nil
+	}
+	holds := func(o Object) bool { return o.GetObjectStatus().ID == id }
+	if !comesFirst(other, obj, holds) {
+		return false, nil
+	}
+	unjudged, err := e.isUnjudged(ctx, other)
+	return holds(other) || !unjudged, err
 }
 
 // isBornWith says whether an id is an object's by nature, so that no contest is needed: its

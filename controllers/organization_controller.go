@@ -26,7 +26,7 @@ func (c organizations) sync(ctx context.Context, o *v1alpha1.Organization) (outc
 	status := &o.Status
 	status.OwnerID = iam.OwnerID(idOf(o))
 	status.DefaultProjectID = idOf(o)
-	setNotEnforced(&status.ObjectStatus, o.Spec.Security != nil, "spec.security", o.Generation, c.Clock.Now())
+	setNotEnforced(&status.ObjectStatus, governsLogin(o.Spec.Security), "spec.security.loginMethods and maxLoginSession are stored, and not enforced by this version, in which nobody can log in", o.Generation, c.Clock.Now())
 	err := invalid(declared.ValidateOrganization(o))
 	if err == nil {
 		err = c.judgeAlias(ctx, o)
@@ -46,6 +46,11 @@ func (c organizations) sync(ctx context.Context, o *v1alpha1.Organization) (outc
 	_, _, err = c.newTenant(o).syncAuthorizedKeys(ctx, o, c.self(o), defaultAuthorizedKeys)
 	result.lookAgainAt = c.pollConflict(err)
 	return result, err
+}
+
+// governsLogin says whether rules for credentials ask for something of log-in itself.
+func governsLogin(security *v1alpha1.Security) bool {
+	return security != nil && (len(security.LoginMethods) > 0 || security.MaxLoginSession != "")
 }
 
 // defaultAuthorizedKeys is the ConfigMap of the default Project's SSH keys.

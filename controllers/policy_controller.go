@@ -19,7 +19,7 @@ type policies struct{ *Environment }
 
 func (c policies) sync(ctx context.Context, p *v1alpha1.Policy) (outcome, error) {
 	describeRules(p)
-	if p.Status.ObservedGeneration != p.Generation {
+	if p.Status.ObservedGeneration != p.Generation || declared.IsHeld(p) {
 		p.Status.PrincipalID = "" // What an earlier generation was bound to says nothing of this one.
 	}
 	tenant, err := c.tenantOf(ctx, p)

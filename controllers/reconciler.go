@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -100,7 +101,8 @@ func (r *Reconciler[T]) forget(ctx context.Context, request ctrl.Request) error 
 		return client.IgnoreNotFound(err)
 	}
 	object := iam.Object{Kind: r.name, Namespace: request.Namespace, Name: request.Name}
-	return r.writeRows(ctx, object, nil, nil)
+	_, err = r.writeRows(ctx, object, nil, nil)
+	return err
 }
 
 func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
@@ -108,35 +110,58 @@ func (r *Reconciler[T]) sync(ctx context.Context, obj T) (ctrl.Result, error) {
 	if err := r.addFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
 	}
+	if err := r.awaitAdmission(ctx, obj); err != nil {
+		return ctrl.Result{}, r.hold(ctx, obj, before, err)
+	}
+	result, wrote, err := r.apply(ctx, obj, before)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{}, err
+	}
+	if statusErr := r.conclude(ctx, obj, before, err); statusErr != nil {
+		return ctrl.Result{}, statusErr
+	}
+	if !settled(err) {
+		return ctrl.Result{}, err
+	}
+	// What waits for all that it asks for is still somebody's, unless part of it was told of.
+	if err == nil || wrote && len(result.entities) > 0 {
+		if err := r.forgetAuthors(ctx, obj); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return lookAgain(result.lookAgainAt, r.Clock.Now()), nil
+}
+
+// conclude writes what came of the object into its status.
+func (r *Reconciler[T]) conclude(ctx context.Context, obj, before T, err error) error {
 	status := obj.GetObjectStatus()
-	result, err := outcome{}, r.settleID(ctx, obj)
-	if err == nil {
+	if settled(err) {
+		status.LastHandledReconcileAt = cut(obj.GetAnnotations()[v1alpha1.ReconcileAtAnnotation], maxReconcileAt)
+	}
+	setConditions(status, obj.GetGeneration(), err, r.Clock.Now())
+	if settled(err) && !declared.IsHeld(obj) {
+		status.ObservedMarks = declared.MarksDigest(obj)
+	}
+	r.report(obj, before, err)
+	return r.writeStatus(ctx, before, obj)
+}
+
+// apply brings the store in line with what the object comes to, and says whether it had to
+// be written.
+func (r *Reconciler[T]) apply(ctx context.Context, obj, before T) (result outcome, wrote bool, err error) {
+	if err = r.settleID(ctx, obj); err == nil {
 		result, err = r.kind.sync(ctx, obj)
 	} else {
 		// The id may be held by an object of another kind, whose end nobody here is told of.
 		result.lookAgainAt = r.pollConflict(err)
 	}
 	if settled(err) || result.known {
-		if writeErr := r.writeRows(ctx, r.objectOf(obj), result.entities, before); writeErr != nil {
+		var writeErr error
+		if wrote, writeErr = r.writeRows(ctx, r.objectOf(obj), result.entities, before, r.kind.references(obj)...); writeErr != nil {
 			err = writeErr
 		}
 	}
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{}, err
-	}
-	now := r.Clock.Now()
-	if settled(err) {
-		status.LastHandledReconcileAt = cut(obj.GetAnnotations()[v1alpha1.ReconcileAtAnnotation], maxReconcileAt)
-	}
-	setConditions(status, obj.GetGeneration(), err, now)
-	r.report(obj, before, err)
-	if statusErr := r.writeStatus(ctx, before, obj); statusErr != nil {
-		return ctrl.Result{}, statusErr
-	}
-	if !settled(err) {
-		return ctrl.Result{}, err
-	}
-	return lookAgain(result.lookAgainAt, now), nil
+	return result, wrote, err
 }
 
 // maxReconcileAt is as much of the annotation as the status has room for. Anybody may write
@@ -153,7 +178,7 @@ func settled(err error) bool {
 // remove takes the rows away first: revocation never waits for a finalizer.
 func (r *Reconciler[T]) remove(ctx context.Context, obj T) error {
 	object := iam.Object{Kind: r.name, Namespace: obj.GetNamespace(), Name: obj.GetName()}
-	if err := r.writeRows(ctx, object, nil, obj); err != nil {
+	if _, err := r.writeRows(ctx, object, nil, obj); err != nil {
 		return err
 	}
 	if !controllerutil.ContainsFinalizer(obj, v1alpha1.Finalizer) {

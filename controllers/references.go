@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -88,6 +89,10 @@ type tenant struct {
 	// admitted keeps what was found of each namespace: one reconciliation is to see one
 	// world, and a label that flaps in between must not look like a deletion.
 	admitted map[string]bool
+	// security holds the rules for credentials that are in force.
+	security iam.Security
+	// sealed says that nobody judged what the Organization declares: see sealOff.
+	sealed bool
 }
 
 // tenantOf finds the Organization of an object, or says why the object does not belong to
@@ -104,11 +109,15 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 		if !found {
 			return nil, waiting(v1alpha1.ReasonReferenceNotFound, "Organization %s not found in namespace %s", ref.name, ref.namespace)
 		}
-		return e.newTenant(organization), nil
+		tenant := e.newTenant(organization)
+		return tenant, tenant.sealOff(ctx)
 	}
 	tenant, admitted := e.newTenant(organization), false
 	if found {
-		if admitted, err = tenant.admits(ctx, obj.GetNamespace()); err != nil {
+		if err := tenant.sealOff(ctx); err != nil {
+			return nil, err
+		}
+		if admitted, err = tenant.has(ctx, obj); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +129,10 @@ func (e *Environment) tenantOf(ctx context.Context, obj belonging) (*tenant, err
 }
 
 func (e *Environment) newTenant(organization *v1alpha1.Organization) *tenant {
-	return &tenant{e, organization, idOf(organization), map[string]bool{}}
+	return &tenant{
+		Environment: e, organization: organization, id: idOf(organization), admitted: map[string]bool{},
+		security: declared.Organization(organization, "").Security,
+	}
 }
 
 // admits says whether objects of a namespace may join the Organization.
@@ -163,11 +175,15 @@ func (t *tenant) has(ctx context.Context, obj belonging) (bool, error) {
 	if ref.namespace != t.organization.Namespace || ref.name != t.organization.Name {
 		return false, nil
 	}
-	return t.admits(ctx, obj.GetNamespace())
+	admitted, err := t.admits(ctx, obj.GetNamespace())
+	if err != nil || !admitted || !t.sealed || obj.GetNamespace() == t.organization.Namespace {
+		return admitted, err
+	}
+	return t.hasRow(ctx, obj)
 }
 
-// find reads an object from the cache. What is being deleted counts as gone, and what has
-// no id of its own yet as not there.
+// find reads an object from the cache. What is being deleted counts as gone; what has no id
+// of its own yet, and what nobody has ever judged, as not there.
 func (e *Environment) find(ctx context.Context, ref reference, into client.Object) (bool, error) {
 	err := e.Client.Get(ctx, client.ObjectKey{Namespace: ref.namespace, Name: ref.name}, into)
 	if apierrors.IsNotFound(err) {
@@ -176,10 +192,20 @@ func (e *Environment) find(ctx context.Context, ref reference, into client.Objec
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", ref, err)
 	}
-	if obj, ours := into.(Object); ours && !hasSettledID(obj) {
+	if !into.GetDeletionTimestamp().IsZero() {
 		return false, nil
 	}
-	return into.GetDeletionTimestamp().IsZero(), nil
+	obj, ours := into.(Object)
+	if !ours {
+		return true, nil
+	}
+	if !hasSettledID(obj) {
+		return false, nil
+	}
+	if unjudged, err := e.isUnjudged(ctx, obj); err != nil || !unjudged {
+		return err == nil, err
+	}
+	return e.hasRow(ctx, obj)
 }
 
 // findOwn finds an object of the same Organization.

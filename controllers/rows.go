@@ -73,7 +73,7 @@ func sameEntity(a, b iam.Entity) (bool, error) {
 // replaceRows puts the entities in the place of all rows of an object. A row of an object
 // that is gone, be it for a successor of the same name, takes along what may not outlive
 // it; a row that merely does not count any more does not.
-func replaceRows(ctx context.Context, tx store.Tx, recorder *audit.Recorder, object iam.Object, entities []iam.Entity, cause audit.Cause) error {
+func replaceRows(ctx context.Context, tx store.Tx, recorder *audit.Recorder, object iam.Object, entities []iam.Entity, by causes) error {
 	rows, err := rowsOf(ctx, tx, object)
 	if err != nil {
 		return err
@@ -84,6 +84,7 @@ func replaceRows(ctx context.Context, tx store.Tx, recorder *audit.Recorder, obj
 	}
 	for _, row := range rows {
 		gone := object.UID == "" || row.GetHead().Object.UID != object.UID
+		cause := by.of(gone)
 		switch next := wanted[rowKey(row)]; {
 		case gone:
 			err = cascade(ctx, tx, recorder, row, cause)
@@ -100,7 +101,7 @@ func replaceRows(ctx context.Context, tx store.Tx, recorder *audit.Recorder, obj
 		}
 	}
 	for _, entity := range entities {
-		if _, err := recorder.Put(ctx, tx, entity, cause); err != nil {
+		if _, err := recorder.Put(ctx, tx, entity, by.change); err != nil {
 			return err
 		}
 	}

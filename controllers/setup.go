@@ -9,9 +9,11 @@ import (
 	"io"
 
 	"github.com/google/uuid"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -29,6 +31,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/credentials"
 	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/principals"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
@@ -46,6 +49,12 @@ type Options struct {
 	Namespace string
 	// APIURL is where the clients of an API key find the IAM API.
 	APIURL string
+	// Admission says that the webhooks are to judge what is declared: new generations that they
+	// did not judge wait. False when admission is switched off.
+	Admission bool
+	// Judged says whether the webhooks judged a generation of an object with this digest without
+	// having been able to record it; nil means that they record everything.
+	Judged func(objectUID string, generation int64, digest string) bool
 	// Clock and Random are the outside world's time and chance.
 	Clock  clock.PassiveClock
 	Random io.Reader
@@ -58,12 +67,13 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // CacheOptions keep the manager's cache to what the controllers watch: of Secrets and
-// ConfigMaps, only those labelled as the operator's.
+// ConfigMaps, only those labelled as the operator's; of webhook configurations, its own.
 func CacheOptions() cache.Options {
 	watched := labels.SelectorFromSet(labels.Set{v1alpha1.WatchLabel: "true"})
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}:    {Label: watched},
 		&corev1.ConfigMap{}: {Label: watched},
+		&admissionv1.ValidatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", AdmissionConfiguration)},
 	}}
 }
 
@@ -89,16 +99,25 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return err
 	}
+	if err := principals.AddIndex(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	sweep := &sweeper{Environment: environment, orphans: map[iam.Kind]chan event.GenericEvent{}}
 	keys := apiKeys{environment}
 	keyReconciler := newReconciler(environment, iam.KindAPIKey, keys, &v1alpha1.APIKey{}, &v1alpha1.APIKeyList{})
 	wakeKeys := keys.watch(func(ctx context.Context, claim string) []reconcile.Request {
 		return keyReconciler.requests(ctx, claimIndex, claim)
 	})
+	people := members{environment, newMemberMemory()}
+	door := &memberDoor{Environment: environment, wake: make(chan event.GenericEvent)}
+	memberReconciler := newReconciler(environment, iam.KindMember, people, &v1alpha1.Member{}, &v1alpha1.MemberList{})
+	wakeMembers := people.watch(door, func(ctx context.Context, secret reference) []reconcile.Request {
+		return memberReconciler.requests(ctx, referenceIndex, secret.String())
+	})
 	err = errors.Join(
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindOrganization, organizations{environment}, &v1alpha1.Organization{}, &v1alpha1.OrganizationList{}), organizations{environment}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindProject, projects{environment}, &v1alpha1.Project{}, &v1alpha1.ProjectList{}), projects{environment}.watch),
-		add(ctx, mgr, sweep, newReconciler(environment, iam.KindMember, members{environment}, &v1alpha1.Member{}, &v1alpha1.MemberList{}), nil),
+		add(ctx, mgr, sweep, memberReconciler, wakeMembers),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindGroup, groups{environment}, &v1alpha1.Group{}, &v1alpha1.GroupList{}), groups{environment}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindApplication, applications{environment}, &v1alpha1.Application{}, &v1alpha1.ApplicationList{}), applications{}.watch),
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindPolicy, policies{environment}, &v1alpha1.Policy{}, &v1alpha1.PolicyList{}), nil),
@@ -106,6 +125,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		add(ctx, mgr, sweep, newReconciler(environment, iam.KindSSHKey, sshKeys{environment}, &v1alpha1.SSHKey{}, &v1alpha1.SSHKeyList{}), nil),
 		add(ctx, mgr, sweep, keyReconciler, wakeKeys),
 		catalogue{environment}.register(mgr),
+		mgr.Add(manager.RunnableFunc(door.run)),
 	)
 	if err != nil {
 		return err
@@ -141,11 +161,14 @@ func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*En
 			NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
 			Namespace: options.Namespace, NamespaceUID: string(home.UID),
 		},
-		Events:  mgr.GetEventRecorder("iam-operator"),
-		Keyring: keyring,
-		Clock:   options.Clock,
-		Random:  options.Random,
-		APIURL:  options.APIURL,
+		Events:    mgr.GetEventRecorder("iam-operator"),
+		Keyring:   keyring,
+		Hasher:    credentials.NewHasher(options.Random),
+		Admission: options.Admission,
+		Judged:    options.Judged,
+		Clock:     options.Clock,
+		Random:    options.Random,
+		APIURL:    options.APIURL,
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
@@ -62,6 +64,9 @@ func register[T Object](ctx context.Context, mgr ctrl.Manager, r *Reconciler[T],
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency})
 	for _, prototype := range referable() {
 		b.Watches(prototype, handler.EnqueueRequestsFromMapFunc(r.wakeReferrers), builder.WithPredicates(referableChanged()))
+	}
+	if r.Admission {
+		b.Watches(&admissionv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.wakeHeld))
 	}
 	if extend != nil {
 		extend(b)
@@ -137,6 +142,19 @@ func declaredChanged() predicate.Predicate {
 	}}
 }
 
+// letThrough passes that an object begins or ends to wait for admission.
+func letThrough() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ours := e.ObjectOld.(Object)
+			return ours && declared.IsHeld(before) != declared.IsHeld(e.ObjectNew.(Object))
+		},
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+}
+
 func statusLost(before, after client.Object) bool {
 	old, ours := before.(Object)
 	return ours && old.GetObjectStatus().ID != "" && after.(Object).GetObjectStatus().ID == "" && after.(Object).GetObjectStatus().ObservedGeneration <= 0
@@ -154,7 +172,9 @@ func referableChanged() predicate.Predicate {
 			return true
 		}
 		switch after.(type) {
-		case *v1alpha1.Organization, *v1alpha1.Group, *v1alpha1.PermissionSet:
+		case *v1alpha1.Organization:
+			return before.GetGeneration() != after.GetGeneration() || letThrough().Update(e)
+		case *v1alpha1.Group, *v1alpha1.PermissionSet:
 			return before.GetGeneration() != after.GetGeneration()
 		case *corev1.Namespace:
 			return !maps.Equal(before.GetLabels(), after.GetLabels())
@@ -168,7 +188,7 @@ func referableChanged() predicate.Predicate {
 func watchFromBelow(b *builder.Builder, reader client.Reader, object client.Object, prototype client.ObjectList, wake func(client.Object) []reconcile.Request) {
 	b.Watches(object, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
 		return wake(obj)
-	}), builder.WithPredicates(declaredChanged()))
+	}), builder.WithPredicates(predicate.Or(declaredChanged(), letThrough())))
 	b.Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, namespace client.Object) []reconcile.Request {
 		list := prototype.DeepCopyObject().(client.ObjectList)
 		err := reader.List(ctx, list, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy)

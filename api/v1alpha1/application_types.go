@@ -36,8 +36,9 @@ type ApplicationSpec struct {
 	// +optional
 	Groups []GroupRef `json:"groups,omitempty"`
 	// serviceAccounts of this namespace that are this Application, with no API key at
-	// all; a ServiceAccount is at most one Application. This version stores them;
-	// condition CredentialsValid says NotEnforced.
+	// all; a ServiceAccount is at most one Application. In this version audit events name
+	// the Application by them, but nobody can authenticate by them yet, and condition
+	// CredentialsValid says NotEnforced.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16

@@ -27,6 +27,13 @@ const (
 	IDAnnotation = "iam-operator.dev/id"
 )
 
+// MemberCredentialsSecretType is the type of the operator's own Secret of a Member.
+const MemberCredentialsSecretType = "iam-operator.dev/member-credentials"
+
+// PasswordSecretType is the type by which a Secret opts in to holding a Member's password,
+// together with WatchLabel.
+const PasswordSecretType = "iam-operator.dev/password"
+
 // Labels on what the operator writes and watches.
 const (
 	// WatchLabel, with the value "true", marks the Secrets and ConfigMaps that the operator watches.
@@ -69,6 +76,12 @@ const (
 	ReasonBearerDeleted = "BearerDeleted"
 	// ReasonPrincipalDeleted: the principal that the policy was bound to is gone.
 	ReasonPrincipalDeleted = "PrincipalDeleted"
+	// ReasonAdmissionMissing: the object was changed while the webhooks were not installed, so nobody judged it.
+	ReasonAdmissionMissing = "AdmissionMissing"
+	// ReasonSecretNotOptedIn: the password's Secret lacks the type or the label by which it opts in.
+	ReasonSecretNotOptedIn = "SecretNotOptedIn"
+	// ReasonPasswordRefused: the password does not meet the policy; the former one, if any, stays in force.
+	ReasonPasswordRefused = "PasswordRefused"
 	// ReasonDeleting: the object is being deleted.
 	ReasonDeleting = "Deleting"
 	// ReasonFailed: an attempt failed for a reason that may pass; the operator tries again.
@@ -174,6 +187,11 @@ type ObjectStatus struct {
 	// observedGeneration is the metadata.generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// observedMarks is a digest of the annotations and labels that the operator acted upon, such as
+	// rotate-at and unlock-at, which no generation counts; empty where there were none.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	ObservedMarks string `json:"observedMarks,omitempty"`
 	// conditions say how the object stands. Ready=True means that the declared spec is
 	// applied. Reconciling and Stalled are present only when true: Stalled means that
 	// nothing will change until the spec, or what it refers to, does.

@@ -146,8 +146,27 @@ func memberStatusRows() []row {
 		{name: "an invitation in another state", set: both(invite, put(invitation+".state", "x")), want: []string{notOneOf(invitation + ".state")}},
 		{name: "an invitation expires at no time", set: both(invite, put(invitation+".expiresAt", "x")), want: []string{notATime(invitation + ".expiresAt")}},
 	}
+	rows = append(rows, memberCredentialsRows()...)
 	for i := range rows {
 		rows[i].status = true
 	}
 	return rows
+}
+
+func memberCredentialsRows() []row {
+	const path = "status.credentials"
+	record := putYAML(path, "{revision: 1, lock: {since: '2026-01-01T00:00:00Z', reason: TooManyAttempts}}")
+	return []row{
+		{name: "a credentials record", set: both(record, put(path+".firstLoginAt", "2026-01-01T00:00:00Z"))},
+		{name: "a credentials record without revision", set: both(record, drop(path+".revision")), want: []string{required(path + ".revision")}},
+		{name: "a credentials record of revision 0", set: both(record, put(path+".revision", 0)), want: []string{tooSmall(path+".revision", 1)}},
+		{name: "a credentials record with a long digestKeyID", set: both(record, put(path+".digestKeyID", long(37))), want: []string{tooLong(path+".digestKeyID", 36)}},
+		{name: "a credentials record with a long secretResourceVersion", set: both(record, put(path+".secretResourceVersion", long(65))),
+			want: []string{tooLong(path+".secretResourceVersion", 64)}},
+		{name: "a first log-in at no time", set: both(record, put(path+".firstLoginAt", "x")), want: []string{notATime(path + ".firstLoginAt")}},
+		{name: "a recorded lock without since", set: both(record, drop(path+".lock.since")), want: []string{required(path + ".lock.since")}},
+		{name: "a recorded lock since no time", set: both(record, put(path+".lock.since", "x")), want: []string{notATime(path + ".lock.since")}},
+		{name: "a recorded lock without reason", set: both(record, drop(path+".lock.reason")), want: []string{required(path + ".lock.reason")}},
+		{name: "a recorded lock for another reason", set: both(record, put(path+".lock.reason", "x")), want: []string{notOneOf(path + ".lock.reason")}},
+	}
 }

@@ -84,11 +84,13 @@ type MemberSpec struct {
 	Groups []GroupRef `json:"groups,omitempty"`
 	// state is Locked for a declared lock: the Member cannot log in and its API keys do
 	// not count. Active (or absent) declares none; it never lifts a lock that arose at
-	// run time, which annotation iam-operator.dev/unlock-at does.
+	// run time, which annotation iam-operator.dev/unlock-at does, with a time that has come.
 	// +optional
 	State MemberState `json:"state,omitempty"`
-	// password of the Member, from a Secret or generated. This version stores the
-	// reference only; condition CredentialsValid says NotEnforced.
+	// password of the Member, from a Secret or generated. It sets the password when the
+	// Secret's content changes, never in between, since a Member may have changed it.
+	// Without it the Member has no password. Condition CredentialsValid says whether the
+	// password is in force.
 	// +optional
 	Password *MemberPassword `json:"password,omitempty"`
 	// kubernetesUsers are the names by which the API server knows this Member, so that
@@ -104,10 +106,13 @@ type MemberSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.secretRef) != has(self.generate)",message="exactly one of secretRef and generate must be set"
 type MemberPassword struct {
 	// secretRef names a key of a Secret of this namespace. The Secret must opt in: type
-	// iam-operator.dev/password and label iam-operator.dev/watch: "true".
+	// iam-operator.dev/password and label iam-operator.dev/watch: "true". The password in
+	// it must meet the Organization's security.passwordPolicy; one that is refused leaves
+	// the former one in force.
 	// +optional
 	SecretRef *SecretKeyRef `json:"secretRef,omitempty"`
-	// generate lets the operator make a password once, into a Secret of this namespace.
+	// generate lets the operator make a password once, into keys username and password
+	// of a Secret of this namespace.
 	// +optional
 	Generate *GeneratedPassword `json:"generate,omitempty"`
 }
@@ -128,6 +133,7 @@ type SecretKeyRef struct {
 // GeneratedPassword says into which Secret a generated password goes.
 type GeneratedPassword struct {
 	// secretName is the Secret that the operator makes. Deleting it makes a new password.
+	// A Secret of that name that is not the operator's is left alone.
 	// +required
 	SecretName ObjectName `json:"secretName"`
 }
@@ -226,12 +232,39 @@ type MemberStatus struct {
 	// +kubebuilder:validation:MaxItems=2
 	// +optional
 	GracePeriods []GracePeriod `json:"gracePeriods,omitempty"`
-	// passwordUpdatedAt is when the password last changed.
+	// passwordUpdatedAt is when the password last changed; absent without one.
 	// +optional
 	PasswordUpdatedAt *metav1.Time `json:"passwordUpdatedAt,omitempty"`
 	// invitation of a Guest.
 	// +optional
 	Invitation *Invitation `json:"invitation,omitempty"`
+	// credentials is what the operator knows of its own Secret of the Member; absent while
+	// there is nothing to keep in one.
+	// +optional
+	Credentials *MemberCredentials `json:"credentials,omitempty"`
+}
+
+// MemberCredentials records the operator's own Secret of a Member as it was last written
+// or read, so that one that was altered, lost or put back from a copy is not believed.
+type MemberCredentials struct {
+	// revision of the Secret's content. It grows with each change that the operator makes.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Revision int64 `json:"revision"`
+	// digestKeyID names the operator's digest key that vouches for the Secret's content.
+	// +kubebuilder:validation:MaxLength=36
+	// +optional
+	DigestKeyID string `json:"digestKeyID,omitempty"`
+	// secretResourceVersion is the Secret's metadata.resourceVersion when it was last read.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	SecretResourceVersion string `json:"secretResourceVersion,omitempty"`
+	// firstLoginAt is when the Member first logged in.
+	// +optional
+	FirstLoginAt *metav1.Time `json:"firstLoginAt,omitempty"`
+	// lock that arose at run time. status.locked shows it, unless spec.state declares one.
+	// +optional
+	Lock *MemberLock `json:"lock,omitempty"`
 }
 
 // Member is a person with an account in one Organization, managed by its administrators.

@@ -130,8 +130,9 @@ const (
 	PasswordRenewalFirstLogin PasswordRenewal = "FirstLogin"
 )
 
-// Security holds the rules for credentials. This version stores them; condition
-// CredentialsValid says NotEnforced for what it does not enforce yet.
+// Security holds the rules for credentials. What binds log-in itself (loginMethods and
+// maxLoginSession) is stored and not enforced by this version, and condition
+// CredentialsValid says NotEnforced where it is set.
 type Security struct {
 	// loginMethods that Members may use, at least one. Absent: Password and MagicCode.
 	// +listType=set
@@ -139,22 +140,25 @@ type Security struct {
 	// +kubebuilder:validation:MaxItems=4
 	// +optional
 	LoginMethods []LoginMethod `json:"loginMethods,omitempty"`
-	// mfa is Required when everybody, the owner too, needs a second factor. Absent: Optional.
+	// mfa is Required when everybody, the owner too, needs a second factor. A Member who
+	// has none is given a grace period from the first log-in on, or from when this was
+	// set, and is locked at its end. Absent: Optional.
 	// +optional
 	MFA MFARequirement `json:"mfa,omitempty"`
 	// passwordRenewal is FirstLogin when Members must change the password they were
-	// given at their first log-in. Absent: Never.
+	// given at their first log-in, within the grace period. Absent: Never.
 	// +optional
 	PasswordRenewal PasswordRenewal `json:"passwordRenewal,omitempty"`
-	// passwordPolicy binds new passwords.
+	// passwordPolicy binds new passwords; those in force stay.
 	// +optional
 	PasswordPolicy *PasswordPolicy `json:"passwordPolicy,omitempty"`
 	// gracePeriod is the time to renew a password or to set a second factor, before the
-	// Member is locked; between 1h and 8760h. Absent: 72h.
+	// Member is locked; between 1h and 8760h. A grace period that runs keeps its end.
+	// Absent: 72h.
 	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('1h') && duration(self) <= duration('8760h'))`,message="gracePeriod must be between 1h and 8760h"
 	// +optional
 	GracePeriod Duration `json:"gracePeriod,omitempty"`
-	// loginAttemptsBeforeLock is the number of failed log-ins after which a Member is locked. Absent: 10.
+	// loginAttemptsBeforeLock is the number of failed log-ins in a row after which a Member is locked. Absent: 10.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
 	// +optional
@@ -164,7 +168,8 @@ type Security struct {
 	// +optional
 	MaxLoginSession Duration `json:"maxLoginSession,omitempty"`
 	// maxAPIKeyLifetime is the longest lifetime of a new API key, which then needs an
-	// expiry; between 1h and 87600h. Absent: no maximum.
+	// expiry; between 1h and 87600h. It binds what is minted from then on, whoever bears
+	// it; keys in force stay. Absent: no maximum.
 	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self) >= duration('1h') && duration(self) <= duration('87600h'))`,message="maxAPIKeyLifetime must be between 1h and 87600h"
 	// +optional
 	MaxAPIKeyLifetime Duration `json:"maxAPIKeyLifetime,omitempty"`

@@ -228,6 +228,7 @@ func commonRows() []row {
 		{name: "spec is missing", set: drop("spec"), want: []string{required("spec")}},
 		statusText("status.id", 36),
 		statusText("status.lastHandledReconcileAt", 256),
+		statusText("status.observedMarks", 64),
 		{name: "seventeen conditions", status: true, set: many, want: []string{tooMany("status.conditions", 16)}},
 		{name: "a condition twice", status: true, set: again, want: []string{duplicate("status.conditions[1]")}},
 	}

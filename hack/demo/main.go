@@ -14,22 +14,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 
 	"github.com/iam-operator/iam-operator/hack/localcluster"
 )
 
-const (
-	operatorNamespace = "iam-operator-system"
-	operatorAccount   = "iam-operator"
-)
-
 func main() {
 	once := flag.Bool("once", false, "end when everything was shown")
 	flag.Parse()
-	// Linux counts the end of the thread that started the operator as the death of its parent.
-	runtime.LockOSThread()
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		ends = append(ends, syscall.SIGHUP)
@@ -56,32 +48,37 @@ func run(ctx context.Context, once bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	d := &demo{dir: dir, cluster: cluster, kubeconfig: filepath.Join(dir, "kubeconfig")}
+	d := &demo{cluster: cluster, kubeconfig: filepath.Join(dir, "kubeconfig"), operator: localcluster.OperatorOptions{Source: ".", Dir: dir}}
 	if err := cluster.WriteKubeconfig(d.kubeconfig); err != nil {
 		return err
 	}
-	if err := d.install(ctx); err != nil {
+	if d.operator.WebhookPort, err = localcluster.FreePort(); err != nil {
 		return err
 	}
-	operator, err := d.startOperator(ctx)
+	say("kubectl apply --server-side -k config/default (with the webhooks on https://localhost:%d)", d.operator.WebhookPort)
+	if err := cluster.InstallOperator(ctx, d.operator, os.Stdout); err != nil {
+		return err
+	}
+	say("Building and starting the operator, as ServiceAccount %s/%s", localcluster.OperatorNamespace, localcluster.OperatorAccount)
+	operator, err := cluster.StartOperator(ctx, d.operator)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, operator.stop()) }()
+	defer func() { err = errors.Join(err, operator.Stop()) }()
 	if err := d.applyQuickstart(ctx); err != nil {
-		return errors.Join(err, operator.explain())
+		return operator.Explain(err)
 	}
 	if err := d.show(ctx); err != nil {
 		return err
 	}
 	if once {
-		return operator.alive()
+		return operator.Alive()
 	}
-	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n\nThe operator's log: %s", d.kubeconfig, operator.log)
+	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n\nThe operator's log: %s", d.kubeconfig, operator.Log)
 	select {
 	case <-ctx.Done():
-	case <-operator.ended:
-		return operator.alive()
+	case <-operator.Ended:
+		return operator.Alive()
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -25,22 +24,17 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
 
-const quickstart = "config/samples/quickstart"
+const (
+	quickstart = "config/samples/quickstart"
+	// startTimeout is how long the operator may take for the built-in permission sets.
+	startTimeout = time.Minute
+)
 
 // demo is a running demonstration.
 type demo struct {
-	dir, kubeconfig string
-	cluster         *localcluster.Cluster
-}
-
-func (d *demo) database() string { return filepath.Join(d.dir, "iam.db") }
-
-func (d *demo) install(ctx context.Context) error {
-	say("kubectl apply --server-side -k config/default")
-	if err := d.kubectl(ctx, "apply", "--server-side", "-k", "config/default"); err != nil {
-		return err
-	}
-	return d.kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+	cluster    *localcluster.Cluster
+	kubeconfig string
+	operator   localcluster.OperatorOptions
 }
 
 func (d *demo) applyQuickstart(ctx context.Context) error {
@@ -90,6 +84,9 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.showSecret(ctx); err != nil {
 		return err
 	}
+	if err := d.showRefusals(ctx); err != nil {
+		return err
+	}
 	return d.showAudit(ctx)
 }
 
@@ -121,7 +118,7 @@ func (d *demo) showSecret(ctx context.Context) error {
 // showAudit shows the audit log, the oldest event first.
 func (d *demo) showAudit(ctx context.Context) error {
 	say("The audit log (the built-in permission sets apart)")
-	log, err := sqlite.OpenView(ctx, d.database())
+	log, err := sqlite.OpenView(ctx, d.operator.Database())
 	if err != nil {
 		return err
 	}
@@ -133,13 +130,13 @@ func (d *demo) showAudit(ctx context.Context) error {
 	slices.Reverse(events)
 	out := bufio.NewWriter(os.Stdout)
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tWHO\tMETHOD\tRESOURCE\tNAME\tRESULT")
+	fmt.Fprintln(table, "WHEN\tWHO\tKUBERNETES USER\tMETHOD\tRESOURCE\tNAME\tRESULT")
 	for _, event := range events {
 		if event.Organization.ID == "" {
 			continue
 		}
 		resource := event.Resources[0]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", event.RecordedAt.Format("15:04:05.000"), event.Principal.Name, event.Method, resource.Type, resource.Name, event.StatusCode)
+		fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\t%d\n", event.RecordedAt.Format("15:04:05.000"), event.Principal.Kind, event.Principal.Name, event.KubernetesUser, event.Method, resource.Type, resource.Name, event.StatusCode)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -159,8 +156,13 @@ func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error
 }
 
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
+	return d.kubectlWith(ctx, "", args...)
+}
+
+// kubectlWith gives kubectl something to read.
+func (d *demo) kubectlWith(ctx context.Context, input string, args ...string) error {
 	command := exec.CommandContext(ctx, d.cluster.Kubectl(), append([]string{"--kubeconfig", d.kubeconfig}, args...)...)
-	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), os.Stdout, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
 	}

@@ -4,7 +4,8 @@
 // for, kube-controller-manager, as real processes built by hack/controlplane. Tests and the demo share it.
 //
 // etcd and kube-apiserver are envtest's; RBAC is enforced, with the admin in system:masters. There is no
-// kubelet and no scheduler: a Pod is stored and never runs.
+// kubelet and no scheduler: a Pod is stored and never runs. The operator runs as one more process, by
+// [Cluster.StartOperator].
 //
 // Whatever happens, no child is to outlive its parent. [Cluster.Stop] ends the children by process id and waits
 // for each. A parent that is killed cannot do that; on Linux the kernel then kills the children, provided
@@ -166,7 +167,7 @@ func (c *Cluster) Stop() error {
 	c.stopOnce.Do(func() {
 		var errs []error
 		if c.manager != nil {
-			errs = append(errs, c.manager.stop())
+			errs = append(errs, c.manager.stop(stopTimeout))
 		}
 		errs = append(errs, c.stopPlane())
 		c.thread.end()

@@ -84,11 +84,11 @@ func (c *Cluster) tryPlane(o Options) error {
 
 // newPlane says what to run. All folders lie in the cluster's own: envtest does not remove its own where a start fails.
 func (c *Cluster) newPlane(o Options) (*envtest.ControlPlane, error) {
-	etcdPath, err := c.launcherFor("etcd")
+	etcdPath, err := c.launcherFor(c.assets.path("etcd"))
 	if err != nil {
 		return nil, err
 	}
-	apiserverPath, err := c.launcherFor("kube-apiserver")
+	apiserverPath, err := c.launcherFor(c.assets.path("kube-apiserver"))
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (c *Cluster) stopPlane() error {
 
 // startManager runs kube-controller-manager as the admin. It opens no port.
 func (c *Cluster) startManager() error {
-	path, err := c.launcherFor("kube-controller-manager")
+	path, err := c.launcherFor(c.assets.path("kube-controller-manager"))
 	if err != nil {
 		return err
 	}

@@ -21,16 +21,16 @@ if setpriv --pdeathsig KILL true 2>/dev/null; then exec setpriv --pdeathsig KILL
 exec %[1]s "$@"
 `
 
-// launcherFor writes the launcher of one binary and returns its path.
+// launcherFor writes the launcher of a binary and returns its path.
 func (c *Cluster) launcherFor(binary string) (string, error) {
-	quoted := "'" + strings.ReplaceAll(c.assets.path(binary), "'", `'\''`) + "'"
-	path := filepath.Join(c.dir, binary)
+	quoted := "'" + strings.ReplaceAll(binary, "'", `'\''`) + "'"
+	path := filepath.Join(c.dir, filepath.Base(binary))
 	// A process that another goroutine forks meanwhile would inherit the open file for a moment, and Linux does not
 	// execute a file that is open for writing.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, fmt.Appendf(nil, launcher, quoted), 0o700); err != nil {
-		return "", fmt.Errorf("the launcher of %s cannot be written: %w", binary, err)
+		return "", fmt.Errorf("the launcher of %s cannot be written: %w", filepath.Base(binary), err)
 	}
 	return path, nil
 }
@@ -71,6 +71,7 @@ type process struct {
 	name   string
 	cmd    *exec.Cmd
 	exited chan struct{} // closed once the child is gone and reaped
+	err    error         // how it ended, once exited is closed
 }
 
 // startProcess runs path in a process group of its own, so that the terminal's Ctrl-C reaches the parent alone, which
@@ -86,7 +87,7 @@ func startProcess(path string, args []string, log *os.File) (*process, error) {
 	p := &process{name: name, cmd: cmd, exited: make(chan struct{})}
 	go func() {
 		defer close(p.exited)
-		_ = cmd.Wait() // how it ended is in its log; the callers care that it did
+		p.err = cmd.Wait()
 	}()
 	return p, nil
 }
@@ -100,8 +101,8 @@ func (p *process) hasExited() bool {
 	}
 }
 
-// stop ends the process and waits until it is gone.
-func (p *process) stop() error {
+// stop ends the process and waits until it is gone. It may take so long to end by itself.
+func (p *process) stop(patience time.Duration) error {
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return fmt.Errorf("%s (process %d) cannot be stopped: %w", p.name, p.cmd.Process.Pid, err)
@@ -109,10 +110,10 @@ func (p *process) stop() error {
 		select {
 		case <-p.exited:
 			return nil
-		case <-time.After(stopTimeout):
+		case <-time.After(patience):
 		}
 	}
-	return fmt.Errorf("%s (process %d) is still there %s after it was killed", p.name, p.cmd.Process.Pid, stopTimeout)
+	return fmt.Errorf("%s (process %d) is still there %s after it was killed", p.name, p.cmd.Process.Pid, patience)
 }
 
 // tail returns the end of a log, for the error of a process that failed.

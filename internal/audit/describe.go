@@ -69,7 +69,7 @@ func (d describer) created(entity iam.Entity) []Note {
 		// have to know that it can be there from the start.
 		if e.Locked != "" {
 			n := note(lockMember, e)
-			n.Change.After = fields{"locked": e.Locked}.encode()
+			n.Change.After, n.OwnAct = fields{"locked": e.Locked}.encode(), automatic(e.Locked)
 			notes = append(notes, n)
 		}
 		joins, _ := d.joined(e, nil, e.Groups)
@@ -141,18 +141,42 @@ func organizationUpdated(o *iam.Organization, rest delta) []Note {
 }
 
 func (d describer) memberUpdated(before, after *iam.Member, rest delta) []Note {
+	password, setMFA, resetMFA := updateUserPassword, createMFAOTP, deleteMFAOTP
 	var notes []Note
 	if after.Type == iam.TypeOwner {
+		password, setMFA, resetMFA = changeOwnerPassword, createOwnerMFAOTP, deleteOwnerMFAOTP
 		notes = taken(changeOwnerEmail, after, rest.take("email"))
 	}
 	notes = append(notes, taken(updateUserUsername, after, rest.take("username"))...)
-	lock := lockMember
-	if after.Locked == "" {
-		lock = unlockMember
+	notes = append(notes, taken(password, after, rest.take("passwordUpdatedAt"))...)
+	mfa := setMFA
+	if !after.MFA {
+		mfa = resetMFA
 	}
-	notes = append(notes, taken(lock, after, rest.take("locked"))...)
+	notes = append(notes, taken(mfa, after, rest.take("mfa"))...)
+	notes = append(notes, taken(updateGracePeriods, after, rest.take("gracePeriods"))...)
+	notes = append(notes, lockUpdated(after, rest.take("locked"))...)
 	return append(notes, d.groupsUpdated(after, before.Groups, after.Groups, rest)...)
 }
+
+// lockUpdated tells of a lock that begins, changes its reason or ends.
+func lockUpdated(m *iam.Member, differ delta) []Note {
+	if m.Locked == "" {
+		return taken(unlockMember, m, differ)
+	}
+	notes := taken(lockMember, m, differ)
+	for i := range notes {
+		notes[i].OwnAct = automatic(m.Locked)
+	}
+	return notes
+}
+
+// declaredLock is the reason of a lock that somebody declared.
+const declaredLock = "Declared"
+
+// automatic says that the operator itself locks for this reason: after too many attempts,
+// or at the end of a grace period. Whoever edits the Member at that moment locks nobody.
+func automatic(reason string) bool { return reason != declaredLock }
 
 // apiKeyUpdated tells of a new digest of the same secret. Nobody declared it and the key
 // works as before; yet it is what a credential is compared with, and a log that is silent
@@ -205,29 +229,38 @@ func projectOf(entity iam.Entity) string {
 // default Project come and go with the Organization, whose event tells of them.
 func methodsOf(entity iam.Entity) (create, update, remove method) {
 	switch e := entity.(type) {
-	case *iam.Organization:
-		return createOrganization, updateOrganization, closeOrganization
 	case *iam.Project:
 		if e.ID == e.OrganizationID {
 			return noMethod, updateProject, noMethod
 		}
-		return createProject, updateProject, deleteProject
 	case *iam.Member:
 		if e.Type == iam.TypeOwner {
 			return noMethod, updateOwner, noMethod
 		}
+	}
+	return methodsOfKind(entity.EntityKind())
+}
+
+// methodsOfKind gives the methods that create, update and delete the objects of a kind.
+func methodsOfKind(kind iam.Kind) (create, update, remove method) {
+	switch kind {
+	case iam.KindOrganization:
+		return createOrganization, updateOrganization, closeOrganization
+	case iam.KindProject:
+		return createProject, updateProject, deleteProject
+	case iam.KindMember:
 		return createUser, updateUser, deleteUser
-	case *iam.Group:
+	case iam.KindGroup:
 		return createGroup, updateGroup, deleteGroup
-	case *iam.Application:
+	case iam.KindApplication:
 		return createApplication, updateApplication, deleteApplication
-	case *iam.APIKey:
+	case iam.KindAPIKey:
 		return createAPIKey, updateAPIKey, deleteAPIKey
-	case *iam.Policy:
+	case iam.KindPolicy:
 		return createPolicy, updatePolicy, deletePolicy
-	case *iam.PermissionSet:
+	case iam.KindPermissionSet:
 		return createPermissionSet, updatePermissionSet, deletePermissionSet
-	case *iam.SSHKey:
+	case iam.KindSSHKey:
 		return createSSHKey, updateSSHKey, deleteSSHKey
 	}
 	return noMethod, noMethod, noMethod

@@ -42,6 +42,15 @@ type MethodInfo struct {
 // appears twice where two services have it.
 func Methods() []MethodInfo { return slices.Clone(methods[noMethod+1:]) }
 
+// MethodFor gives the method that does an action to an object of a kind as a whole: what an
+// attempt that was refused goes by, since nothing of it happened that could be told apart.
+// There is none for a kind or an action that the domain does not know.
+func MethodFor(kind iam.Kind, action iam.Action) (MethodInfo, bool) {
+	create, update, remove := methodsOfKind(kind)
+	m := map[iam.Action]method{iam.ActionCreated: create, iam.ActionUpdated: update, iam.ActionDeleted: remove}[action]
+	return methods[m], m != noMethod
+}
+
 // method is an index into methods, so that no event can carry a name that is not listed.
 type method int
 
@@ -54,6 +63,9 @@ const (
 	updateSecuritySettings
 	updateLoginMethods
 	changeOwnerEmail
+	changeOwnerPassword
+	createOwnerMFAOTP
+	deleteOwnerMFAOTP
 	updateOwner
 	createProject
 	updateProject
@@ -61,6 +73,10 @@ const (
 	createUser
 	updateUser
 	updateUserUsername
+	updateUserPassword
+	createMFAOTP
+	deleteMFAOTP
+	updateGracePeriods
 	lockMember
 	unlockMember
 	deleteUser
@@ -100,8 +116,11 @@ var methods = [...]MethodInfo{
 	updateLoginMethods:     settingsMethod("UpdateOrganizationLoginMethods", "its log-in methods change"),
 
 	// The owner is an account, not a user that IAM manages: its changes are the account's.
-	changeOwnerEmail: ownerMethod("ChangeUserEmail", "the owner's e-mail changes, which hands the Organization over"),
-	updateOwner:      ownerMethod("UpdateUser", "anything else of the owner changes"),
+	changeOwnerEmail:    ownerMethod("ChangeUserEmail", "the owner's e-mail changes, which hands the Organization over"),
+	changeOwnerPassword: ownerMethod("ChangeUserPassword", "the owner's password is set, changed or taken away"),
+	createOwnerMFAOTP:   ownerMethod("CreateMFAOTP", "the owner sets a second factor"),
+	deleteOwnerMFAOTP:   ownerMethod("DeleteMFAOTP", "the owner's second factor is taken away"),
+	updateOwner:         ownerMethod("UpdateUser", "anything else of the owner changes"),
 
 	createProject: projectMethod("CreateProject", iam.ActionCreated, "a Project other than the default one appears"),
 	updateProject: projectMethod("UpdateProject", iam.ActionUpdated, "a Project's name or description changes"),
@@ -110,6 +129,10 @@ var methods = [...]MethodInfo{
 	createUser:         iamMethod("CreateUser", iam.KindMember, "iam_user", iam.ActionCreated, "a Member appears, or a Guest is invited"),
 	updateUser:         iamMethod("UpdateUser", iam.KindMember, "iam_user", iam.ActionUpdated, "anything of a user changes that no other method tells of"),
 	updateUserUsername: iamMethod("UpdateUserUsername", iam.KindMember, "iam_user", iam.ActionUpdated, "a Member's username changes"),
+	updateUserPassword: iamMethod("UpdateUserPassword", iam.KindMember, "iam_user", iam.ActionUpdated, "a Member's password is set, changed or taken away"),
+	createMFAOTP:       iamMethod("CreateMFAOTP", iam.KindMember, "iam_user", iam.ActionUpdated, "a Member sets a second factor"),
+	deleteMFAOTP:       iamMethod("DeleteMFAOTP", iam.KindMember, "iam_user", iam.ActionUpdated, "a Member's second factor is taken away"),
+	updateGracePeriods: ownAct(iamMethod("UpdateGracePeriods", iam.KindMember, "iam_user", iam.ActionUpdated, "a user's time to meet a requirement begins, changes or ends")),
 	lockMember:         iamMethod("LockMember", iam.KindMember, "iam_user", iam.ActionUpdated, "a Member is locked, or locked for another reason"),
 	unlockMember:       iamMethod("UnlockMember", iam.KindMember, "iam_user", iam.ActionUpdated, "a Member's lock ends"),
 	deleteUser:         iamMethod("DeleteUser", iam.KindMember, "iam_user", iam.ActionDeleted, "a Member or a Guest is deleted, or an invitation lapses"),

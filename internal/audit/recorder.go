@@ -23,6 +23,8 @@ type Cause struct {
 	SourceIP       string
 	UserAgent      string
 	RequestID      string
+	// Authorship says how the requester is known; nil for the operator's own acts.
+	Authorship *iam.Authorship
 	// Home is the Organization as it is declared, for when its own row is yet to come: the
 	// event is read where its Organization is at home. It may be nil.
 	Home *iam.Organization
@@ -116,15 +118,19 @@ func placeOf(o *iam.Organization) place {
 	return place{iam.EventOrganization{ID: o.ID, Name: o.Name}, o.Object.Namespace, o.NamespaceUID}
 }
 
-// place finds where the events about an entity are read. With neither a row of its Organization nor a home
-// that the cause knows, that is the operator's namespace, as for what belongs to none: the entity's own namespace
-// need not be the home of its Organization, and the trail of a tenant is for readers of its
-// home alone.
+// place finds where the events about an entity are read. An Organization says so itself.
 func (r *Recorder) place(ctx context.Context, tx store.Tx, entity iam.Entity, home *iam.Organization) (place, error) {
 	if o, ok := entity.(*iam.Organization); ok {
 		return placeOf(o), nil
 	}
-	id := entity.GetHead().OrganizationID
+	return r.placeIn(ctx, tx, entity.GetHead().OrganizationID, home)
+}
+
+// placeIn finds where the events of an Organization are read. With neither a row of it nor a
+// home that the cause knows, that is the operator's namespace, as for what belongs to none:
+// the namespace of whatever the event is about need not be the home of its Organization,
+// and the trail of a tenant is for readers of its home alone.
+func (r *Recorder) placeIn(ctx context.Context, tx store.Tx, id string, home *iam.Organization) (place, error) {
 	own := place{iam.EventOrganization{ID: id}, r.Namespace, r.NamespaceUID}
 	if id == "" {
 		return own, nil
@@ -153,7 +159,7 @@ func (r *Recorder) event(n Note, at place, cause Cause) iam.Event {
 	event := iam.Event{
 		ID: r.NewID(), RecordedAt: r.Now().UTC(),
 		Organization: at.organization, Namespace: at.namespace, NamespaceUID: at.namespaceUID, ProjectID: n.ProjectID,
-		Principal: principalOf(cause), KubernetesUser: cause.KubernetesUser,
+		Principal: principalOf(cause), KubernetesUser: cause.KubernetesUser, Authorship: cause.Authorship,
 		SourceIP: orUnknown(cause.SourceIP), UserAgent: orUnknown(cause.UserAgent), RequestID: cause.RequestID,
 		Product: n.Product, Service: n.Service, Method: n.Method, Action: n.Action,
 		// What Scaleway's API answers: nothing remains to be shown of what was deleted.

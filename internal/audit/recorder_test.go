@@ -157,6 +157,10 @@ func TestRecorderEvent(t *testing.T) {
 func TestRecorderCause(t *testing.T) {
 	redigested := with(apiKey(), func(k *iam.APIKey) { k.Digest = "digest-two" })
 	system := iam.Actor{Kind: iam.ActorSystem, Name: "iam-operator"}
+	admitted := &iam.Authorship{State: iam.AuthorshipAdmitted, Authors: []iam.Author{{Generation: 2, KubernetesUser: "ada", At: created}, {Generation: 3, KubernetesUser: "bob", At: now}}}
+	authored := byMaya
+	authored.Authorship = admitted
+	locked := func(reason string) func(*iam.Member) { return func(m *iam.Member) { m.Locked = reason } }
 	tests := []struct {
 		name   string
 		cause  audit.Cause
@@ -168,12 +172,21 @@ func TestRecorderCause(t *testing.T) {
 			iam.Event{Principal: iam.Actor{Kind: iam.ActorKubernetesUser, Name: "bob"}, KubernetesUser: "bob", SourceIP: "unknown", UserAgent: "unknown"}},
 		{"nothing is known", audit.Cause{}, project(),
 			iam.Event{Principal: iam.Actor{Kind: iam.ActorKubernetesUser, Name: "unknown"}, SourceIP: "unknown", UserAgent: "unknown"}},
-		{"what only the operator does is no person's", byMaya, redigested, iam.Event{Principal: system, SourceIP: "unknown", UserAgent: "unknown"}},
+		{"how the requester is known", audit.Cause{KubernetesUser: "bob", Authorship: admitted}, project(), iam.Event{
+			Principal: iam.Actor{Kind: iam.ActorKubernetesUser, Name: "bob"}, KubernetesUser: "bob", Authorship: admitted, SourceIP: "unknown", UserAgent: "unknown",
+		}},
+		{"what only the operator does is no person's", authored, redigested, iam.Event{Principal: system, SourceIP: "unknown", UserAgent: "unknown"}},
+		{"a grace period begins for whoever logs in", authored, with(maya(), grace), iam.Event{Principal: system, SourceIP: "unknown", UserAgent: "unknown"}},
+		{"a lock that nobody declared", authored, with(maya(), locked("TooManyAttempts")), iam.Event{Principal: system, SourceIP: "unknown", UserAgent: "unknown"}},
+		{"a grace period lapses", authored, with(maya(), locked("GracePeriodExpired")), iam.Event{Principal: system, SourceIP: "unknown", UserAgent: "unknown"}},
+		{"a lock that somebody declared", authored, with(maya(), locked("Declared")), iam.Event{
+			Principal: authored.Actor, KubernetesUser: "maya@corp.example", Authorship: admitted, SourceIP: "192.0.2.7", UserAgent: "kubectl/v1.37", RequestID: "request-1",
+		}},
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t)
-			put(t, s, audit.System(), organization(), apiKey())
+			put(t, s, audit.System(), organization(), apiKey(), maya())
 			before := last(t, s)
 			put(t, s, c.cause, c.entity)
 			all := events(t, s, before)
@@ -181,7 +194,10 @@ func TestRecorderCause(t *testing.T) {
 				t.Error("no event")
 			}
 			for _, e := range all {
-				got := iam.Event{Principal: e.Principal, KubernetesUser: e.KubernetesUser, SourceIP: e.SourceIP, UserAgent: e.UserAgent, RequestID: e.RequestID}
+				if e.StatusCode != 200 || e.Reason != "" {
+					t.Errorf("%s was done, and its event says %d %q", e.Method, e.StatusCode, e.Reason)
+				}
+				got := iam.Event{Principal: e.Principal, KubernetesUser: e.KubernetesUser, Authorship: e.Authorship, SourceIP: e.SourceIP, UserAgent: e.UserAgent, RequestID: e.RequestID}
 				if asJSON(t, got) != asJSON(t, c.want) {
 					t.Errorf("%s: got %s\nwant %s", e.Method, asJSON(t, got), asJSON(t, c.want))
 				}

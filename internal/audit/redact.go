@@ -113,7 +113,16 @@ func declaredMember(m *iam.Member) fields {
 		"firstName": m.FirstName, "lastName": m.LastName, "phoneNumber": m.PhoneNumber, "locale": m.Locale,
 		"tags": list(m.Tags), "groupIDs": list(m.Groups), "kubernetesUsers": list(m.KubernetesUsers),
 		"locked": m.Locked, "invited": m.Invited,
+		"mfa": m.MFA, "passwordUpdatedAt": moment(m.PasswordUpdatedAt), "gracePeriods": declaredGracePeriods(m.GracePeriods),
 	}
+}
+
+func declaredGracePeriods(periods []iam.MemberGracePeriod) []fields {
+	shown := make([]fields, len(periods))
+	for i, p := range periods {
+		shown[i] = fields{"type": p.Type, "startedAt": moment(&p.StartedAt), "expiresAt": moment(&p.ExpiresAt)}
+	}
+	return shown
 }
 
 // declaredRules leaves the rules' ids out: every generation of a policy has new ones, and

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -143,19 +142,4 @@ func validateSecretKey(path *field.Path, key string, problems []string) field.Er
 		errs = append(errs, field.Invalid(path, key, words))
 	}
 	return errs
-}
-
-// RotateAt is the time in annotation iam-operator.dev/rotate-at, in UTC, at which a key is rotated once; false when there
-// is none. What is not an RFC 3339 time is an error.
-func RotateAt(obj metav1.Object) (time.Time, bool, error) {
-	written, found := obj.GetAnnotations()[v1alpha1.RotateAtAnnotation]
-	if !found {
-		return time.Time{}, false, nil
-	}
-	at, err := time.Parse(time.RFC3339, written)
-	if err != nil {
-		return time.Time{}, false, fmt.Errorf("annotation %s: %q is not an RFC 3339 time; write one such as 2027-06-01T00:00:00Z",
-			v1alpha1.RotateAtAnnotation, written)
-	}
-	return at.UTC(), true, nil
 }

@@ -166,3 +166,39 @@ func TestReservedUsername(t *testing.T) {
 		})
 	}
 }
+
+// Whether a username passes does not depend on its case, since two that differ in nothing else are the same.
+func FuzzUsername(f *testing.F) {
+	for _, username := range []string{
+		"maya", "Maya.Diaz-42_x", "maya@acme.example", "m", "", "OWNER", "rooT", "scaleway", "ſcaleway", "system:admin", "System:x",
+		"maya\n", "máya", "\xff\xfe", "K\u212a", strings.Repeat("m", 150), strings.Repeat("m", 151),
+	} {
+		f.Add(username)
+	}
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@._-"
+	f.Fuzz(func(t *testing.T, username string) {
+		m := member()
+		m.Spec.Username = username
+		errs := declared.ValidateMember(m)
+		passes := len(username) >= 2 && len(username) <= 150 && strings.Trim(username, letters) == ""
+		for _, reserved := range []string{"owner", "root", "scaleway"} {
+			passes = passes && !strings.EqualFold(username, reserved)
+		}
+		if passes != (len(errs) == 0) {
+			t.Fatalf("%q got %v", username, errs)
+		}
+		if !passes {
+			if len(errs) != 1 || errs[0].Field != "spec.username" {
+				t.Errorf("%q got %v, want one error about spec.username", username, errs)
+			}
+			return
+		}
+		for _, other := range []string{strings.ToUpper(username), strings.ToLower(username)} {
+			m.Spec.Username = other
+			check(t, declared.ValidateMember(m))
+			if declared.ReservedUsername(m, v1alpha1.Email(username)) == nil {
+				t.Errorf("%q passes where the owner's e-mail is %q", other, username)
+			}
+		}
+	})
+}

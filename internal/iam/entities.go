@@ -36,6 +36,19 @@ type Security struct {
 	MaxAPIKeyLifetime time.Duration `json:"maxAPIKeyLifetime"`
 }
 
+// MemberSettings are the rules for the life of Members' credentials.
+func (s Security) MemberSettings() MemberSettings {
+	return MemberSettings{
+		MFARequired: s.MFARequired, RenewPassword: s.RenewPasswordAtLogin,
+		GracePeriod: s.GracePeriod, AttemptsBeforeLock: s.LoginAttemptsBeforeLock,
+	}
+}
+
+// PasswordPolicy is the policy for new passwords.
+func (s Security) PasswordPolicy() PasswordPolicy {
+	return PasswordPolicy{MinLength: s.PasswordMinLength}
+}
+
 // Quotas limit how many entities of a kind an Organization may have; nil means no limit.
 type Quotas struct {
 	Members      *int `json:"members,omitempty"`
@@ -81,6 +94,20 @@ type Member struct {
 	Locked string `json:"locked,omitempty"`
 	// Invited is true for a Guest who has not accepted: such a Guest is nobody yet.
 	Invited bool `json:"invited,omitempty"`
+	// MFA says whether a second factor is set.
+	MFA bool `json:"mfa,omitempty"`
+	// PasswordUpdatedAt is when the password in force was set; nil when there is none.
+	PasswordUpdatedAt *time.Time `json:"passwordUpdatedAt,omitempty"`
+	// GracePeriods that run.
+	GracePeriods []MemberGracePeriod `json:"gracePeriods,omitempty"`
+}
+
+// MemberGracePeriod is a time within which a Member must meet a requirement, or is locked.
+type MemberGracePeriod struct {
+	// Type is what must be done: SetMFA or UpdatePassword.
+	Type      string    `json:"type"`
+	StartedAt time.Time `json:"startedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // Active says whether the user counts as a principal: neither locked nor merely invited.

@@ -75,17 +75,21 @@ type Event struct {
 	ProjectID    string `json:"projectID,omitempty"`
 	Principal    Actor  `json:"principal"`
 	// KubernetesUser is the raw name of the requester at the API server; empty where unknown.
-	KubernetesUser string          `json:"kubernetesUser,omitempty"`
-	SourceIP       string          `json:"sourceIP"`
-	UserAgent      string          `json:"userAgent"`
-	Product        string          `json:"product"`
-	Service        string          `json:"service"`
-	Method         string          `json:"method"`
-	Action         Action          `json:"action"`
-	RequestID      string          `json:"requestID,omitempty"`
-	StatusCode     int             `json:"statusCode"`
-	Resources      []EventResource `json:"resources"`
-	Change         EventChange     `json:"change"`
+	KubernetesUser string `json:"kubernetesUser,omitempty"`
+	SourceIP       string `json:"sourceIP"`
+	UserAgent      string `json:"userAgent"`
+	Product        string `json:"product"`
+	Service        string `json:"service"`
+	Method         string `json:"method"`
+	Action         Action `json:"action"`
+	RequestID      string `json:"requestID,omitempty"`
+	StatusCode     int    `json:"statusCode"`
+	// Reason says why an attempt was refused; empty for what was done.
+	Reason string `json:"reason,omitempty"`
+	// Authorship says how the requester is known; nil for the operator's own acts, and for what was refused.
+	Authorship *Authorship     `json:"authorship,omitempty"`
+	Resources  []EventResource `json:"resources"`
+	Change     EventChange     `json:"change"`
 	// Revision of the change that the event tells of; the store gives it at the commit.
 	Revision string `json:"-"`
 }

@@ -199,6 +199,55 @@ func TestEffectiveGrants(t *testing.T) {
 	}
 }
 
+// TestLockedBearer takes a bearer's keys out with the commit that locks it, and gives them back with the
+// one that unlocks it, whatever the reason: the keys themselves, and what is granted, stay as they are.
+func TestLockedBearer(t *testing.T) {
+	for _, reason := range []string{"Declared", "TooManyAttempts", "GracePeriodExpired"} {
+		t.Run(reason, func(t *testing.T) {
+			w := newWorld()
+			s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "iam.db")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			unlocked := *w.ann
+			locked, relocked := unlocked, unlocked
+			locked.Locked, relocked.Locked = reason, "Declared"
+			everything := []store.Grant{theGrant()}
+			for i, step := range []struct {
+				put  []iam.Entity
+				want []store.Grant
+			}{
+				{w.entities(), everything},
+				{[]iam.Entity{&locked}, nil},
+				{[]iam.Entity{&relocked}, nil}, // for another reason
+				{[]iam.Entity{&locked}, nil},
+				{[]iam.Entity{&unlocked}, everything},
+			} {
+				_, err := s.Write(t.Context(), func(tx store.Tx) error {
+					for _, entity := range step.put {
+						if _, err := tx.Put(t.Context(), entity); err != nil {
+							return err
+						}
+					}
+					// In this very transaction already: no commit lies between the lock and its effect.
+					got, err := store.EffectiveGrants(t.Context(), tx, "SCWANN", now)
+					if err != nil || !reflect.DeepEqual(got, step.want) {
+						t.Errorf("step %d: got %+v (%v), want %+v", i, got, err, step.want)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := store.EffectiveGrants(t.Context(), s, "SCWANN", now); err != nil || !reflect.DeepEqual(got, step.want) {
+					t.Errorf("after step %d: got %+v (%v), want %+v", i, got, err, step.want)
+				}
+			}
+		})
+	}
+}
+
 func TestEffectiveGrantsInOrder(t *testing.T) {
 	w := newWorld()
 	older, first := *w.policy, w.policy.Rules[0]
@@ -244,7 +293,15 @@ func TestLawFailClosed(t *testing.T) {
 		{"key that calls a member the owner", "SCWANN", func(w *world) { w.annKey.BearerKind = iam.PrincipalOwner }},
 		{"key that calls the owner a member", "SCWOWNER", func(w *world) { w.ownerKey.BearerKind = iam.PrincipalMember; w.another(iam.PrincipalMember, "owner") }},
 		{"owner whom the organization does not name", "SCWOWNER", func(w *world) { w.organization.OwnerID = "another" }},
-		{"locked member", "SCWANN", func(w *world) { w.ann.Locked = "by hand" }},
+		{"locked member, declared", "SCWANN", func(w *world) { w.ann.Locked = "Declared" }},
+		{"locked member, after too many attempts", "SCWANN", func(w *world) { w.ann.Locked = "TooManyAttempts" }},
+		{"locked member, when a grace period ended", "SCWANN", func(w *world) { w.ann.Locked = "GracePeriodExpired" }},
+		{"locked member, for a reason of a later version", "SCWANN", func(w *world) { w.ann.Locked = "?" }},
+		{"locked member of a group", "SCWANN", func(w *world) { w.ann.Locked = "Declared"; w.another(iam.PrincipalGroup, "listing") }},
+		{"locked member of all users", "SCWANN", func(w *world) {
+			w.ann.Locked, w.listing.Membership = "TooManyAttempts", iam.MembershipAllUsers
+			w.another(iam.PrincipalGroup, "listing")
+		}},
 		{"key of the former owner", "SCWOWNER", func(w *world) { w.owner.Email = "next@example.com" }},
 		{"locked owner", "SCWOWNER", func(w *world) { w.owner.Locked = "by hand" }},
 		{"invited guest", "SCWANN", func(w *world) { w.ann.Type, w.ann.Invited = iam.TypeGuest, true }},

@@ -17,6 +17,10 @@ import (
 // MaxPageSize bounds Query.Limit and EventQuery.Limit.
 const MaxPageSize = 1000
 
+// AttributionKept is how long a record of who asked for a change waits to be used: longer than
+// an operator is down, or a deletion waits for a finalizer, as a rule.
+const AttributionKept = 7 * 24 * time.Hour
+
 var (
 	// ErrNotFound: there is no such entity.
 	ErrNotFound = errors.New("not found")
@@ -148,6 +152,8 @@ type EventQuery struct {
 	Action         iam.Action
 	PrincipalName  string
 	ResourceID     string
+	// StatusCode is what was answered, such as 403 for what was refused.
+	StatusCode int
 	// Before selects events with a smaller sequence; zero means from the newest.
 	Before int64
 	// Limit is at most MaxPageSize; zero means MaxPageSize.
@@ -171,9 +177,49 @@ type Store interface {
 	// empty when there are none yet; ErrRevisionGone, ErrRevisionAhead or ErrOtherIncarnation
 	// as they say. Zero, or more than MaxPageSize, means MaxPageSize.
 	Changes(ctx context.Context, after Revision, limit int) ([]Change, error)
-	// Changed gives a channel that is closed at the next commit, and at Close. It is a hint: ask for it
-	// before Changes, and look again when it closes.
+	// Changed gives a channel that is closed at the next commit of Write that wrote something,
+	// at the next Attribute or Tell, and at Close. It is a hint: ask for it before Changes,
+	// Attributions or ToldAbout, and look again when it closes. What takes away only
+	// (ForgetAttributions, Settle) need not close it.
 	Changed() <-chan struct{}
+
+	// Attribute records who asked for what. It takes no revision, any replica may call it, and
+	// it may share a commit with other calls; when it returns nil, all of its records are
+	// kept, unless the machine itself ends before the next Write has committed. When its
+	// context ends first they are kept or not, but all alike. Of the deletions of an object the
+	// first one counts: a later one is no error, and is not kept. Each record must name its
+	// object. Each call also removes a few records that were made more than AttributionKept ago
+	// by the store's clock, whatever they are about.
+	Attribute(ctx context.Context, records ...iam.Attribution) error
+	// Attributions gives the records about an object, in the order in which they were made;
+	// none is no error. Their times are in UTC. The same generation and digest may be there
+	// more than once, since what was admitted need not have been stored. A deletion has
+	// generation zero and no digest, whatever was given.
+	Attributions(ctx context.Context, objectUID string) ([]iam.Attribution, error)
+	// ForgetAttributions removes the records about an object that an event has used or passed
+	// by: those of earlier generations, with whatever digest, and those of this one with this
+	// digest. Those of this generation with another digest stay, since one of them may tell
+	// of what is stored in the end; so do those of later ones, and of deletions. The sudden end
+	// of the machine may bring them back.
+	ForgetAttributions(ctx context.Context, objectUID string, generation int64, digest string) error
+
+	// Tell is the door by which log-in tells what happened to Members, in order. It takes no
+	// revision, any replica may call it, and it may share a commit with other calls; when it
+	// returns nil, all is kept until it is settled. When its context ends first it is kept or
+	// not, but all alike. Each event must say of whom, and what; the store gives the
+	// sequences, which grow from one event to the next, over all Members, and are never given
+	// twice. It does not ask whether there is such a Member.
+	Tell(ctx context.Context, events ...iam.MemberEvent) error
+	// Told gives what was told of a Member and is not settled, in order. Times are in UTC.
+	Told(ctx context.Context, memberID string) ([]iam.MemberEvent, error)
+	// ToldAbout lists the ids of the Members of whom something is not settled, in order, each
+	// once. There may be some of whom there is no entity; what was told of them waits, too,
+	// until it is settled.
+	ToldAbout(ctx context.Context) ([]string, error)
+	// Settle removes what was told of a Member up to and with a sequence. What was told
+	// since stays.
+	Settle(ctx context.Context, memberID string, through int64) error
+
 	// Events gives audit events, newest first.
 	Events(ctx context.Context, query EventQuery) ([]iam.Event, error)
 	// Close waits for the write under way and ends the store; what was committed stays.

@@ -70,7 +70,7 @@ func startProcess(t *testing.T, binary, database string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	process := exec.Command(binary, "--kubeconfig="+kubeconfig, "--namespace="+operatorNamespace, "--database="+database,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--admission=false")
 	process.Stdout, process.Stderr = log, log
 	if err := process.Start(); err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/iam-operator/iam-operator/controllers"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -40,6 +41,10 @@ type operator struct {
 	Store    store.Store
 	// Clock is what it takes for the time.
 	Clock *shiftedClock
+	// Admission switches on that what nobody judged waits; the webhooks are the tests' own matter.
+	Admission bool
+	// Judged is what the webhooks judged without a record.
+	Judged func(objectUID string, generation int64, digest string) bool
 	// Logs is all that it has logged, at the most talkative level.
 	Logs *logBuffer
 
@@ -49,14 +54,20 @@ type operator struct {
 // startOperator starts an operator with an empty store, and stops it when the test ends.
 func startOperator(t *testing.T) *operator {
 	t.Helper()
-	o := &operator{
+	o := newOperator(t)
+	o.start(t)
+	t.Cleanup(func() { o.halt(t) })
+	return o
+}
+
+// newOperator gives an operator that is yet to start.
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	return &operator{
 		Database: filepath.Join(t.TempDir(), "iam.db"),
 		Clock:    &shiftedClock{},
 		Logs:     &logBuffer{},
 	}
-	o.start(t)
-	t.Cleanup(func() { o.halt(t) })
-	return o
 }
 
 // start runs the operator on its database until halt.
@@ -75,6 +86,7 @@ func (o *operator) start(t *testing.T) {
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Store: database, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader,
+		Admission: o.Admission, Judged: o.Judged,
 	})
 	if err != nil {
 		cancel()
@@ -92,21 +104,26 @@ func (o *operator) start(t *testing.T) {
 	}
 }
 
-func newManager(as *rest.Config, logs *logBuffer) (ctrl.Manager, error) {
+// newManager makes a manager, with a webhook server of its own where one is given.
+func newManager(as *rest.Config, logs *logBuffer, webhooks ...webhook.Server) (ctrl.Manager, error) {
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		return nil, err
 	}
 	as = rest.CopyConfig(as)
 	as.QPS = -1
-	return ctrl.NewManager(as, ctrl.Options{
+	options := ctrl.Options{
 		Scheme:  scheme,
 		Cache:   controllers.CacheOptions(),
 		Logger:  zap.New(zap.WriteTo(logs), zap.Level(zapcore.Level(-5)), zap.UseDevMode(true)),
 		Metrics: server.Options{BindAddress: "0"},
 		// The names of controllers are unique in a process, and a test may start several operators after another.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
+	}
+	for _, server := range webhooks {
+		options.WebhookServer = server
+	}
+	return ctrl.NewManager(as, options)
 }
 
 // halt stops the operator. Its store is closed then; its database stays.

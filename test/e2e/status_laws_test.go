@@ -161,8 +161,8 @@ var statusLaws = map[string]func(s standing) string{
 // outcomes names what a sighting shows, so that the suite can tell what it has seen.
 func (s standing) outcomes() []string {
 	var all []string
-	if s.is(v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown) {
-		all = append(all, "beside: "+s.get(v1alpha1.ConditionCredentialsValid).Reason)
+	if valid := s.get(v1alpha1.ConditionCredentialsValid); valid != nil && valid.Status != metav1.ConditionTrue {
+		all = append(all, "beside: "+valid.Reason)
 	}
 	if s.is(v1alpha1.ConditionLocked, metav1.ConditionTrue) {
 		all = append(all, "beside: Locked")

@@ -213,28 +213,37 @@ func (s *statusStage) meetForeignObjects(t *testing.T) {
 	web := project(o, s.home, "taken")
 	other := organization(s.rival, "taken")
 	create(t, key, web, sshKey(o, s.home, "taken", "taken"), other, sshKey(other, s.rival, "taken", v1alpha1.DefaultProjectName))
-	for _, obj := range []controllers.Object{key, web, other} {
+	made, given := member(o, s.home, "made"), member(o, s.home, "given")
+	made.Spec.Password, given.Spec.Password = generated("taken"), fromSecret("taken")
+	create(t, made, given)
+	for _, obj := range []controllers.Object{key, web, other, made} {
 		awaitReason(t, obj, v1alpha1.ReasonSecretConflict)
 	}
+	awaitReason(t, given, v1alpha1.ReasonSecretNotOptedIn)
 }
 
-// notEnforce declares what this version only stores, and a lock, which it does know.
+// notEnforce declares what this version only stores, a password that is refused, and a lock.
 func (s *statusStage) notEnforce(t *testing.T) {
 	t.Helper()
-	change(t, s.organization, func(o *v1alpha1.Organization) { o.Spec.Security = &v1alpha1.Security{MFA: v1alpha1.MFARequired} })
+	change(t, s.organization, func(o *v1alpha1.Organization) {
+		o.Spec.Security = &v1alpha1.Security{LoginMethods: []v1alpha1.LoginMethod{v1alpha1.LoginPassword}}
+	})
 	person := s.own[1].(*v1alpha1.Member)
 	change(t, person, func(m *v1alpha1.Member) {
 		m.Spec.State = v1alpha1.StateLocked
-		m.Spec.Password = &v1alpha1.MemberPassword{SecretRef: &v1alpha1.SecretKeyRef{Name: "password", Key: "password"}}
+		m.Spec.Password = fromSecret("weak")
 	})
+	create(t, passwordSecret(person.Namespace, "weak", weakPassword))
 	robot := s.own[2].(*v1alpha1.Application)
 	change(t, robot, func(a *v1alpha1.Application) {
 		a.Spec.ServiceAccounts = []v1alpha1.ServiceAccountRef{{Name: "deployer"}}
 	})
-	for _, obj := range []controllers.Object{s.organization, person, robot} {
+	for _, obj := range []controllers.Object{s.organization, robot} {
 		awaitReady(t, obj)
 		awaitCondition(t, obj, v1alpha1.ConditionCredentialsValid, metav1.ConditionUnknown, v1alpha1.ReasonNotEnforced)
 	}
+	awaitCondition(t, person, v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse, v1alpha1.ReasonPasswordRefused)
+	awaitReady(t, person)
 	awaitCondition(t, person, v1alpha1.ConditionLocked, metav1.ConditionTrue, v1alpha1.ReasonDeclared)
 	change(t, person, func(m *v1alpha1.Member) { m.Spec.State, m.Spec.Password = v1alpha1.StateActive, nil })
 	awaitCondition(t, person, v1alpha1.ConditionLocked, metav1.ConditionFalse, "")

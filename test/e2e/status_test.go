@@ -33,7 +33,7 @@ var statusOutcomes = func() map[string][]string {
 	return map[string][]string{
 		"Organization":  with(every, "waiting: Conflict", "waiting: SecretConflict", "deleting: held", "beside: NotEnforced"),
 		"Project":       with(belonging, "waiting: SecretConflict", "deleting: held"),
-		"Member":        with(belonging, "waiting: Conflict", "stalled: Expired", "beside: Locked", "beside: NotEnforced"),
+		"Member":        with(belonging, "waiting: Conflict", "waiting: SecretConflict", "waiting: SecretNotOptedIn", "stalled: Expired", "beside: Locked", "beside: PasswordRefused"),
 		"Group":         belonging,
 		"Application":   with(belonging, "waiting: Conflict", "beside: NotEnforced"),
 		"APIKey":        with(belonging, "waiting: Conflict", "waiting: SecretConflict", "stalled: Expired", "stalled: BearerDeleted"),

@@ -78,7 +78,8 @@ func runSuite(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// prepare installs what config/default ships, as a user would.
+// prepare installs what config/default ships, as a user would, but for the webhooks: the tests share the cluster, and
+// each that wants them brings them.
 func prepare(ctx context.Context, scratch string) error {
 	adminKubeconf = filepath.Join(scratch, "kubeconfig")
 	if err := cluster.WriteKubeconfig(adminKubeconf); err != nil {
@@ -86,6 +87,9 @@ func prepare(ctx context.Context, scratch string) error {
 	}
 	if out, err := kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(repository, "config", "default")); err != nil {
 		return fmt.Errorf("apply config/default: %w\n%s", err, out)
+	}
+	if out, err := kubectl(ctx, "delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "iam-operator"); err != nil {
+		return fmt.Errorf("remove the webhooks: %w\n%s", err, out)
 	}
 	if out, err := kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
 		return fmt.Errorf("wait for the CRDs: %w\n%s", err, out)

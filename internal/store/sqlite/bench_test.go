@@ -5,7 +5,11 @@ package sqlite
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -60,17 +64,7 @@ func benchStore(b *testing.B, members int) (s *Store, path string) {
 func BenchmarkWrite(b *testing.B) {
 	s, _ := benchStore(b, many)
 	for i := 0; b.Loop(); i++ {
-		_, err := s.Write(b.Context(), func(tx store.Tx) error {
-			member := benchMember(i % many)
-			member.FirstName = fmt.Sprint(i)
-			if _, err := tx.Put(b.Context(), member); err != nil {
-				return err
-			}
-			return tx.Append(b.Context(), benchEvent(member, i))
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		writeOne(b, s, i)
 	}
 }
 
@@ -108,6 +102,132 @@ func BenchmarkWriteBatch(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func benchRecord(i int) iam.Attribution {
+	return iam.Attribution{
+		ObjectUID: benchMember(i % many).ID, Generation: int64(i), Digest: "sha256:0123456789abcdef0123456789abcdef", RequestID: "request", At: time.Now(),
+		Requester: iam.Requester{Name: "maya@acme.example", Groups: []string{"system:authenticated", "platform"}},
+	}
+}
+
+// BenchmarkAttribute is what an admitted request waits for, alone and with others at once;
+// once with a writer that never rests beside them.
+func BenchmarkAttribute(b *testing.B) {
+	for _, callers := range []int{1, 4, 16, 64} {
+		for _, writing := range []bool{false, true} {
+			b.Run(fmt.Sprintf("callers=%d/writing=%t", callers, writing), func(b *testing.B) {
+				s, _ := benchStore(b, many)
+				enough := make(chan struct{})
+				var beside sync.WaitGroup
+				if writing {
+					beside.Go(func() { writeUntil(b, s, enough) })
+				}
+				var taken latencies
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range callers {
+					wg.Go(func() {
+						for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+							start := time.Now()
+							if err := s.Attribute(b.Context(), benchRecord(int(i))); err != nil {
+								b.Error(err)
+								return
+							}
+							taken.add(time.Since(start))
+						}
+					})
+				}
+				wg.Wait()
+				b.StopTimer()
+				taken.report(b)
+				close(enough)
+				beside.Wait()
+			})
+		}
+	}
+}
+
+// BenchmarkWriteBesideAttribute is BenchmarkWrite while sixteen callers record without rest.
+func BenchmarkWriteBesideAttribute(b *testing.B) {
+	for _, callers := range []int{0, 16, 64} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			s, _ := benchStore(b, many)
+			enough := make(chan struct{})
+			var wg sync.WaitGroup
+			var next atomic.Int64
+			for range callers {
+				wg.Go(func() {
+					for !ended(enough) {
+						if err := s.Attribute(b.Context(), benchRecord(int(next.Add(1)))); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			var taken latencies
+			for i := 0; b.Loop(); i++ {
+				start := time.Now()
+				writeOne(b, s, i)
+				taken.add(time.Since(start))
+			}
+			taken.report(b)
+			close(enough)
+			wg.Wait()
+		})
+	}
+}
+
+func ended(enough <-chan struct{}) bool {
+	select {
+	case <-enough:
+		return true
+	default:
+		return false
+	}
+}
+
+func writeUntil(b *testing.B, s *Store, enough <-chan struct{}) {
+	for i := 0; !ended(enough); i++ {
+		writeOne(b, s, i)
+	}
+}
+
+// writeOne changes an entity, and appends the event of it.
+func writeOne(b *testing.B, s *Store, i int) {
+	b.Helper()
+	_, err := s.Write(b.Context(), func(tx store.Tx) error {
+		member := benchMember(i % many)
+		member.FirstName = fmt.Sprint(i)
+		if _, err := tx.Put(b.Context(), member); err != nil {
+			return err
+		}
+		return tx.Append(b.Context(), benchEvent(member, i))
+	})
+	if err != nil {
+		b.Error(err)
+	}
+}
+
+// latencies tell how long calls took.
+type latencies struct {
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+func (l *latencies) add(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, d)
+}
+
+func (l *latencies) report(b *testing.B) {
+	slices.Sort(l.all)
+	for _, percent := range []int{50, 99} {
+		b.ReportMetric(float64(l.all[(len(l.all)-1)*percent/100].Microseconds())/1000, fmt.Sprintf("p%d-ms", percent))
 	}
 }
 

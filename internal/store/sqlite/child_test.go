@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -22,10 +24,11 @@ import (
 
 // A child is this very test binary, started with a role and the path of a store.
 const (
-	childRole = "IAM_STORE_TEST_ROLE"
-	childPath = "IAM_STORE_TEST_PATH"
-	holdRole  = "hold"  // opens the store and keeps it until it is killed
-	writeRole = "write" // writes until it is killed, and tells each revision once it is committed
+	childRole  = "IAM_STORE_TEST_ROLE"
+	childPath  = "IAM_STORE_TEST_PATH"
+	holdRole   = "hold"   // opens the store and keeps it until it is killed
+	writeRole  = "write"  // writes until it is killed, and tells each revision once it is committed
+	recordRole = "record" // records and tells from many callers until it is killed, and says which once they are kept
 )
 
 func beChild(role, path string) int {
@@ -40,6 +43,9 @@ func beChild(role, path string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent, at the latest
 		return 0
 	}
+	if role == recordRole {
+		return recordForEver(ctx, s)
+	}
 	for i := 0; ; i++ {
 		revision, err := s.Write(ctx, func(tx store.Tx) error { return writeSome(ctx, tx, i) })
 		if err != nil {
@@ -48,6 +54,33 @@ func beChild(role, path string) int {
 		}
 		fmt.Println(revision)
 	}
+}
+
+// recordForEver has eight callers share commits. Each record is told of by its caller and
+// number; every second one is what log-in told.
+func recordForEver(ctx context.Context, s store.Store) int {
+	var mu sync.Mutex
+	failed := make(chan error, 8)
+	for caller := range 8 {
+		go func() {
+			for i := int64(1); ; i++ {
+				name := "caller-" + strconv.Itoa(caller)
+				err := s.Attribute(ctx, iam.Attribution{ObjectUID: name, Generation: i, Requester: iam.Requester{Name: strings.Repeat("name ", 50)}})
+				if err == nil {
+					err = s.Tell(ctx, iam.MemberEvent{MemberID: name, Kind: iam.LoginFailed, At: time.Unix(i, 0)})
+				}
+				if err != nil {
+					failed <- err
+					return
+				}
+				mu.Lock()
+				fmt.Println(name, i)
+				mu.Unlock()
+			}
+		}()
+	}
+	fmt.Println(<-failed)
+	return 1
 }
 
 // writeSome puts two Projects and, from the second time on, deletes one of the time
@@ -159,6 +192,43 @@ func checkSurvivor(t *testing.T, path string, told store.Revision) {
 	events, err := s.Events(ctx, store.EventQuery{Limit: 1})
 	if err != nil || len(events) != 1 || last.N != 3*events[0].Sequence-1 {
 		t.Errorf("the last event is %+v (%v), and the store is at %s", events, err, last)
+	}
+}
+
+// TestKilledRecorder kills a process while its callers share commits, and looks for every
+// record that one of them was told is kept.
+func TestKilledRecorder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "iam.db")
+	child, lines := startChild(t, recordRole, path)
+	kept := map[string]int64{}
+	for count := 0; lines.Scan(); count++ {
+		var name string
+		var i int64
+		if _, err := fmt.Sscan(lines.Text(), &name, &i); err != nil {
+			break // half a line, the last one; or what went wrong
+		}
+		if kept[name] = i; count == 200 {
+			kill(t, child) // what it tells from now on, until it is dead, is read still
+		}
+	}
+	if err := child.Wait(); err == nil || len(kept) != 8 {
+		t.Fatalf("the child ended with %v after it told of %v; its last line was %q", err, kept, lines.Text())
+	}
+	s := mustOpen(t, sqlite.Options{Path: path})
+	for name, last := range kept {
+		records, err := s.Attributions(t.Context(), name)
+		if err != nil || int64(len(records)) < last {
+			t.Errorf("%s was told that %d records are kept, and there are %d (%v)", name, last, len(records), err)
+		}
+		for i, record := range records {
+			if record.Generation != int64(i+1) {
+				t.Fatalf("record %d of %s is %+v", i+1, name, record)
+			}
+		}
+		told, err := s.Told(t.Context(), name)
+		if err != nil || int64(len(told)) < last || len(told) > len(records) {
+			t.Errorf("%s was told that %d tellings are kept, and there are %d (%v)", name, last, len(told), err)
+		}
 	}
 }
 

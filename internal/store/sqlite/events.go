@@ -34,6 +34,9 @@ func (t *transaction) Append(ctx context.Context, event iam.Event) error {
 	}
 	t.appended = true
 	for _, resource := range event.Resources {
+		if resource.ID == "" { // of an attempt to create: nobody can ask for it
+			continue
+		}
 		err := t.exec(ctx, "INSERT INTO audit_resources (resource_id, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING",
 			resource.ID, sequence)
 		if err != nil {
@@ -94,6 +97,9 @@ func eventText(query store.EventQuery) (string, []any) {
 	add(sign+"e.method = ?", query.Method)
 	add(sign+"e.action = ?", string(query.Action))
 	add(sign+"e.principal_name = ?", query.PrincipalName)
+	if query.StatusCode != 0 {
+		where, args = append(where, sign+"e.status_code = ?"), append(args, query.StatusCode)
+	}
 	add("e.sequence IN (SELECT r.sequence FROM audit_resources AS r WHERE r.resource_id = ?)", query.ResourceID)
 	return "SELECT sequence, revision, body FROM audit_events AS e WHERE " + strings.Join(where, " AND ") +
 		" ORDER BY sequence DESC LIMIT ?", append(args, query.Limit)

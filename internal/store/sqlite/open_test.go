@@ -109,11 +109,46 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
+// TestUpgrade finds what the first schema's events say of their status.
+func TestUpgrade(t *testing.T) {
+	path := newPath(t)
+	s := open(t, Options{Path: path})
+	appendEvent(t, s, "old", 403)
+	downTo(t, s, 1)
+	s = open(t, Options{Path: path})
+	appendEvent(t, s, "new", 403)
+	appendEvent(t, s, "other", 200)
+	events, err := s.Events(t.Context(), store.EventQuery{StatusCode: 403})
+	if err != nil || len(events) != 2 || events[0].ID != "new" || events[1].ID != "old" {
+		t.Errorf("by their status there are %+v (%v)", events, err)
+	}
+	if err := s.Attribute(t.Context(), iam.Attribution{ObjectUID: "x"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// downTo closes a store, and leaves it with an older schema.
+func downTo(t *testing.T, s *Store, version int64) {
+	t.Helper()
+	if err := s.session.close(); err != nil { // gives the one connection back
+		t.Fatal(err)
+	}
+	s.session = nil
+	provider, err := s.migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.DownTo(t.Context(), version); err != nil {
+		t.Fatalf("down: %v", err)
+	}
+	closeStore(t, s)
+}
+
 // TestHalfMade goes on where a first start was ended after goose's own table was made.
 func TestHalfMade(t *testing.T) {
 	path := newPath(t)
 	closeStore(t, open(t, Options{Path: path}))
-	alter(t, path, "DROP TABLE audit_resources", "DROP TABLE audit_events", "DROP TABLE changes", "DROP TABLE entity_references",
+	alter(t, path, "DROP TABLE told", "DROP TABLE attributions", "DROP TABLE audit_resources", "DROP TABLE audit_events", "DROP TABLE changes", "DROP TABLE entity_references",
 		"DROP TABLE entities", "DROP TABLE meta", "DELETE FROM goose_db_version WHERE version_id > 0", "PRAGMA application_id = 0")
 	fill(t, open(t, Options{Path: path}), "a")
 }

@@ -122,10 +122,31 @@ func (s *Store) view(ctx context.Context, fn func(view) error) error {
 type session struct {
 	conn       *sql.Conn
 	statements statements
+	// relaxed says that commits do not wait for the disk now: see relax.
+	relaxed bool
 }
 
 func (w *session) close() error {
 	return errors.Join(w.statements.close(), w.conn.Close())
+}
+
+// relax says whether the next commits wait until the disk has them. One that does not is safe
+// from the end of the process, and from the end of the machine as soon as a later one has
+// waited, or SQLite has copied it into the database file.
+func (w *session) relax(ctx context.Context, relaxed bool) error {
+	if w.relaxed == relaxed {
+		return nil
+	}
+	level := "FULL"
+	if relaxed {
+		level = "NORMAL"
+	}
+	// SQLite acts on it when it compiles it: a statement that is kept would do nothing.
+	if _, err := w.conn.ExecContext(ctx, "PRAGMA synchronous = "+level); err != nil {
+		return err
+	}
+	w.relaxed = relaxed
+	return nil
 }
 
 func (w *session) query(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {

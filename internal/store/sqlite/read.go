@@ -176,7 +176,7 @@ func row(kind iam.Kind, updated int64, body []byte) (store.Row, error) {
 	if err != nil {
 		return store.Row{}, err
 	}
-	return store.Row{Entity: entity, UpdatedAt: time.Unix(0, updated).UTC()}, nil
+	return store.Row{Entity: entity, UpdatedAt: fromNanoseconds(updated)}, nil
 }
 
 // nanoseconds gives a time as it is sorted by. What 64 bits cannot hold, such as the zero
@@ -190,3 +190,6 @@ func nanoseconds(t time.Time) int64 {
 	}
 	return t.UnixNano()
 }
+
+// fromNanoseconds gives the time back, in UTC.
+func fromNanoseconds(n int64) time.Time { return time.Unix(0, n).UTC() }

@@ -70,6 +70,12 @@ type Store struct {
 	// turn holds one token, which whoever writes takes: one writer, in commit order.
 	turn    chan struct{}
 	session *session
+	group   group
+
+	// commits counts those since the log was last due to be copied into the file.
+	commits          int
+	checkpointDue    chan struct{}
+	checkpointsEnded chan struct{}
 
 	closeOnce sync.Once
 	closeErr  error
@@ -97,6 +103,7 @@ func Open(ctx context.Context, options Options) (_ *Store, err error) {
 	s := &Store{
 		path: path, clock: options.Clock, keepChanges: options.KeepChanges, lock: lock,
 		turn: make(chan struct{}, 1), closed: make(chan struct{}), changed: make(chan struct{}),
+		checkpointDue: make(chan struct{}, 1),
 	}
 	s.reader = reader{s}
 	s.turn <- struct{}{}
@@ -105,7 +112,7 @@ func Open(ctx context.Context, options Options) (_ *Store, err error) {
 			err = s.explain(errors.Join(err, s.release()))
 		}
 	}()
-	if s.writers, err = openPool(path, "immediate", 1, ""); err != nil {
+	if s.writers, err = openPool(path, "immediate", 1, "wal_autocheckpoint(0)"); err != nil {
 		return nil, err
 	}
 	if err := s.migrate(ctx); err != nil {
@@ -114,6 +121,8 @@ func Open(ctx context.Context, options Options) (_ *Store, err error) {
 	if s.readers, err = openPool(path, "deferred", max(4, runtime.GOMAXPROCS(0)), "query_only(1)"); err != nil {
 		return nil, err
 	}
+	s.checkpointsEnded = make(chan struct{})
+	go s.runCheckpoints()
 	return s, nil
 }
 
@@ -172,6 +181,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closed)
 		<-s.turn // never given back: nobody writes any more
+		<-s.checkpointsEnded
 		s.notify(true)
 		s.closeErr = s.release()
 	})

@@ -3,9 +3,12 @@
 package sqlite
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +23,7 @@ import (
 func TestPragmas(t *testing.T) {
 	s := open(t, Options{Path: newPath(t)})
 	for pool, pragmas := range map[*sql.DB]map[string]string{
-		s.writers: {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "query_only": "0", "trusted_schema": "0"},
+		s.writers: {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "query_only": "0", "trusted_schema": "0", "wal_autocheckpoint": "0"},
 		s.readers: {"journal_mode": "wal", "synchronous": "2", "query_only": "1", "busy_timeout": "5000"},
 	} {
 		for pragma, want := range pragmas {
@@ -31,6 +34,31 @@ func TestPragmas(t *testing.T) {
 			if err := pool.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
 				t.Errorf("%s is %s (%v), want %s", pragma, got, err, want)
 			}
+		}
+	}
+}
+
+// TestCheckpoint copies the log into the file while the store is in use, so that it does not grow without end.
+func TestCheckpoint(t *testing.T) {
+	path := newPath(t)
+	s := open(t, Options{Path: path})
+	for i := range 3 * checkpointEvery {
+		fill(t, s, fmt.Sprintf("<%d>", i))
+	}
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
+	for {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(file, fmt.Appendf(nil, "<%d>", checkpointEvery/2)) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the database file does not have what was written first")
+		case <-tick.C:
 		}
 	}
 }
@@ -159,12 +187,24 @@ func TestPlans(t *testing.T) {
 	}
 	for name, query := range map[string]store.EventQuery{
 		"all": {}, "organization": {OrganizationID: "o"}, "namespace": {Namespace: "n"}, "method": {Method: "m"},
-		"action": {Action: "a"}, "principal": {PrincipalName: "p"}, "resource": {ResourceID: "r"}, "before": {Before: 7, Namespace: "n"},
+		"action": {Action: "a"}, "status code": {StatusCode: 403}, "principal": {PrincipalName: "p"}, "resource": {ResourceID: "r"}, "before": {Before: 7, Namespace: "n"},
 	} {
 		text, args := eventText(query)
 		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "TEMP B-TREE") && name != "resource" ||
 			strings.Contains(plan, "SCAN") && name != "all" {
 			t.Errorf("events by %s: %s", name, plan)
+		}
+	}
+	for name, text := range map[string]string{
+		"attributions": attributionsText, "forgotten": "SELECT 1 " + forgotten, "aged": "SELECT sequence " + aged,
+		"told": toldText, "settled": "SELECT 1 " + settled,
+	} {
+		args := make([]any, strings.Count(text, "?"))
+		for i := range args {
+			args[i] = 1
+		}
+		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s: %s", name, plan)
 		}
 	}
 }

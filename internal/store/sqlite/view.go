@@ -15,8 +15,9 @@ import (
 )
 
 // View reads a store that an operator may be writing. It takes no lock, makes no store, and
-// migrates nothing: it needs a file of this program's schema. Where nobody has the file
-// open, SQLite leaves its -wal and -shm files beside it, as any reader needs them.
+// migrates nothing: of a file with an older schema it gives all events, but cannot select
+// by what that schema does not know. Where nobody has the file open, SQLite leaves its -wal
+// and -shm files beside it, as any reader needs them.
 type View struct{ s *Store }
 
 // OpenView opens the file at a path for reading.

@@ -11,9 +11,10 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
-func appendEvent(t *testing.T, s *Store, id string) {
+func appendEvent(t *testing.T, s *Store, id string, status int) {
 	t.Helper()
-	if _, err := s.Write(t.Context(), func(tx store.Tx) error { return tx.Append(t.Context(), iam.Event{ID: id}) }); err != nil {
+	_, err := s.Write(t.Context(), func(tx store.Tx) error { return tx.Append(t.Context(), iam.Event{ID: id, StatusCode: status}) })
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -40,14 +41,18 @@ func TestViewFollowsAWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	appendEvent(t, s, "first")
+	appendEvent(t, s, "first", 200)
 	view, err := OpenView(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantEvents(t, view, "first")
-	appendEvent(t, s, "second")
+	appendEvent(t, s, "second", 403)
 	wantEvents(t, view, "second", "first")
+	refused, err := view.Events(t.Context(), store.EventQuery{StatusCode: 403})
+	if err != nil || len(refused) != 1 || refused[0].ID != "second" {
+		t.Errorf("by its status there is %+v (%v)", refused, err)
+	}
 	if _, err := view.s.readers.ExecContext(t.Context(), "DELETE FROM audit_events"); err == nil {
 		t.Error("a view can write")
 	}
@@ -62,6 +67,31 @@ func TestViewFollowsAWriter(t *testing.T) {
 	}
 	wantEvents(t, after, "second", "first")
 	if err := after.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestViewOfOlderSchema reads the events that an operator of before wrote, and leaves the
+// schema as it is.
+func TestViewOfOlderSchema(t *testing.T) {
+	path := newPath(t)
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendEvent(t, s, "old", 200)
+	downTo(t, s, 1)
+	view, err := OpenView(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, view, "old")
+	var tables int
+	err = queryOne(t.Context(), view.s, "SELECT count(*) FROM sqlite_schema WHERE name = 'attributions'", nil, &tables)
+	if err != nil || tables != 0 {
+		t.Errorf("the view migrated the file (%v)", err)
+	}
+	if err := view.Close(); err != nil {
 		t.Error(err)
 	}
 }

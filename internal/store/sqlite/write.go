@@ -36,7 +36,7 @@ func (s *Store) Write(ctx context.Context, fn func(store.Tx) error) (store.Revis
 }
 
 func (s *Store) write(ctx context.Context, fn func(store.Tx) error) (store.Revision, error) {
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, false)
 	if err != nil {
 		return store.Revision{}, s.explain(err)
 	}
@@ -58,7 +58,8 @@ func (s *Store) revision(n int64) store.Revision {
 	return store.Revision{Incarnation: s.incarnation, N: n}
 }
 
-func (s *Store) begin(ctx context.Context) (*transaction, error) {
+// begin takes the writer's connection; relaxed says that the commit need not wait for the disk.
+func (s *Store) begin(ctx context.Context, relaxed bool) (*transaction, error) {
 	if s.session == nil {
 		conn, err := s.writers.Conn(ctx)
 		if err != nil {
@@ -68,7 +69,11 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 	}
 	t := &transaction{s: s, session: s.session}
 	t.reader = reader{t}
-	if err := t.session.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	err := t.session.relax(ctx, relaxed)
+	if err == nil {
+		err = t.session.exec(ctx, "BEGIN IMMEDIATE")
+	}
+	if err != nil {
 		s.drop()
 		return nil, err
 	}
@@ -95,6 +100,8 @@ type transaction struct {
 	// first and last are the revisions before the transaction and of its latest change.
 	first, last int64
 	appended    bool
+	// attributed is how many records of who asked the transaction adds.
+	attributed int
 	// failed is the first error of SQLite. It may have rolled everything back by itself
 	// then, and each further statement would commit alone; so there is none.
 	failed error
@@ -150,6 +157,7 @@ func (t *transaction) commit(ctx context.Context) error {
 		return err
 	}
 	t.ended = true
+	t.s.noteCommit()
 	return nil
 }
 

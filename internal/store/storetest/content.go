@@ -43,7 +43,7 @@ func contentOf(entities []iam.Entity) (string, error) {
 // ContentByName gives what Content does with every id replaced by the object's kind,
 // namespace and name, lists of names sorted, and masked what is drawn or counted anew in
 // each cluster: object and namespace UIDs, rule ids, digests, and the times of creation,
-// minting and expiry. So it compares two clusters that were given the same objects.
+// minting, passwords, grace periods and expiry. So it compares two clusters that were given the same objects.
 func ContentByName(ctx context.Context, s store.Store) (string, error) {
 	entities, _, err := s.Snapshot(ctx)
 	if err != nil {
@@ -126,7 +126,8 @@ func nameOf(field, text string, names map[string]string) string {
 		return name
 	}
 	switch field {
-	case "createdAt", "expiresAt", "digest", "digestKeyID", "object.uid", "namespaceUID", "rules.id":
+	case "createdAt", "expiresAt", "passwordUpdatedAt", "gracePeriods.startedAt", "gracePeriods.expiresAt",
+		"digest", "digestKeyID", "object.uid", "namespaceUID", "rules.id":
 		return masked
 	}
 	return text

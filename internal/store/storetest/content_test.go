@@ -44,7 +44,10 @@ func declared(prefix string, start time.Time) []iam.Entity {
 		&iam.Organization{Head: h(iam.KindOrganization, iam.KindOrganization, "o", "org"), OwnerID: prefix + "w", NamespaceUID: prefix + "ns"},
 		&iam.Project{Head: h(iam.KindProject, iam.KindOrganization, "o", "org"), Name: "default"},
 		&iam.Member{Head: h(iam.KindMember, iam.KindOrganization, "w", "org"), Type: iam.TypeOwner},
-		&iam.Member{Head: h(iam.KindMember, iam.KindMember, "a", "ann"), Username: "ann"},
+		&iam.Member{
+			Head: h(iam.KindMember, iam.KindMember, "a", "ann"), Username: "ann", MFA: true, PasswordUpdatedAt: new(start.Add(time.Hour)),
+			GracePeriods: []iam.MemberGracePeriod{{Type: "UpdatePassword", StartedAt: start, ExpiresAt: start.Add(time.Hour)}},
+		},
 		&iam.Member{Head: h(iam.KindMember, iam.KindMember, "b", "bea"), Username: "bea"},
 		&iam.Group{Head: h(iam.KindGroup, iam.KindGroup, "g", "group"), Members: []string{prefix + "a", prefix + "b"}},
 		// The old key first, whichever access key was drawn.
@@ -84,7 +87,16 @@ func TestContentByName(t *testing.T) {
 			t.Errorf("%s is not in\n%s", want, a)
 		}
 	}
-	// A difference that counts is seen.
+	// What is history makes no difference; a difference that counts is seen.
+	if err := two.Attribute(t.Context(), iam.Attribution{ObjectUID: "uid-a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Tell(t.Context(), iam.MemberEvent{MemberID: "za", Kind: iam.LoginFailed}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = ContentByName(t.Context(), two); err != nil || a != b {
+		t.Errorf("(%v) who asked, and what log-in told, make a difference:\n%s", err, b)
+	}
 	remove(t, two, iam.KindMember, "zb")
 	if b, err = ContentByName(t.Context(), two); err != nil || a == b {
 		t.Errorf("(%v) a missing Member makes no difference", err)

@@ -28,10 +28,15 @@ func testEventRoundTrip(t *testing.T, h Harness) {
 		ID: "0197e5c8-0000-7000-8000-000000000001", RecordedAt: birth, Organization: iam.EventOrganization{ID: "o", Name: "O"},
 		Namespace: "ns", NamespaceUID: "uid", ProjectID: "p", Principal: iam.Actor{Kind: iam.ActorMember, ID: "m", Name: "Ann"},
 		KubernetesUser: "ann", SourceIP: iam.Unknown, UserAgent: "kubectl", Product: "iam", Service: "iam", Method: "CreateProject",
-		Action: iam.ActionCreated, RequestID: "r", StatusCode: 200,
+		Action: iam.ActionCreated, RequestID: "r", StatusCode: 403, Reason: "needs the verb bind",
+		Authorship: &iam.Authorship{
+			State: iam.AuthorshipAbsent, FieldManager: "kubectl",
+			Authors: []iam.Author{{Generation: 1, KubernetesUser: "ann", At: birth}, {Generation: 2, KubernetesUser: "bea", At: birth.Add(1)}},
+		},
 		Resources: []iam.EventResource{
 			{Kind: iam.KindProject, Type: "account_project", ID: "p", Name: "P", Action: iam.ActionCreated},
 			{Kind: iam.KindProject, Type: "account_project", ID: "p", Name: "P", Action: iam.ActionUpdated}, // twice the same id
+			{Kind: iam.KindProject, Type: "account_project", Name: "none yet", Action: iam.ActionCreated},
 		},
 		Change: iam.EventChange{After: json.RawMessage(`{"name":"P"}`)},
 	}
@@ -92,6 +97,7 @@ func testEventFilters(t *testing.T, h Harness) {
 		e.Principal.Name = "User " + id
 		e.Method = []string{"CreateProject", "UpdateProject", "UpdateProject"}[i]
 		e.Action = []iam.Action{iam.ActionCreated, iam.ActionUpdated, iam.ActionUpdated}[i]
+		e.StatusCode = []int{200, 403, 200}[i]
 		add(e)
 	}
 	tests := []struct {
@@ -107,6 +113,8 @@ func testEventFilters(t *testing.T, h Harness) {
 		{"action", store.EventQuery{Action: iam.ActionCreated}, "a"},
 		{"principal", store.EventQuery{PrincipalName: "User c"}, "c"},
 		{"principal in other case", store.EventQuery{PrincipalName: "user c"}, ""},
+		{"status code", store.EventQuery{StatusCode: 200}, "ca"},
+		{"no such status code", store.EventQuery{StatusCode: 404}, ""},
 		{"resource", store.EventQuery{ResourceID: "b"}, "b"},
 		{"a resource of all", store.EventQuery{ResourceID: "shared"}, "cba"},
 		{"no such resource", store.EventQuery{ResourceID: "x"}, ""},
@@ -114,7 +122,7 @@ func testEventFilters(t *testing.T, h Harness) {
 		{"a limit", store.EventQuery{Limit: 2}, "cb"},
 		{"all at once", store.EventQuery{
 			OrganizationID: "ob", Namespace: "ns-b", Method: "UpdateProject", Action: iam.ActionUpdated,
-			PrincipalName: "User b", ResourceID: "b", Before: 3, Limit: 1,
+			PrincipalName: "User b", ResourceID: "b", StatusCode: 403, Before: 3, Limit: 1,
 		}, "b"},
 		{"two that do not meet", store.EventQuery{OrganizationID: "oa", ResourceID: "b"}, ""},
 	}

@@ -48,6 +48,8 @@ func testReopen(t *testing.T, h Harness) {
 func testClosed(t *testing.T, h Harness) {
 	s := h.Open(t, Options{})
 	last := put(t, s, project("o", "a", "A"))
+	attribute(t, s, asked("x", 1, "d", "ann"))
+	tell(t, s, happened("m", iam.MFASet, 1))
 	for range 2 { // closing twice is as good as once
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -55,15 +57,24 @@ func testClosed(t *testing.T, h Harness) {
 	}
 	ctx := t.Context()
 	calls := map[string]func() error{
-		"Get":      func() error { _, err := s.Get(ctx, iam.KindProject, "a"); return err },
-		"List":     func() error { _, err := s.List(ctx, store.Query{Kind: iam.KindProject}); return err },
-		"Count":    func() error { _, err := s.Count(ctx, store.Query{Kind: iam.KindProject}); return err },
-		"Write":    func() error { _, err := s.Write(ctx, func(store.Tx) error { return nil }); return err },
-		"Revision": func() error { _, err := s.Revision(ctx); return err },
-		"Snapshot": func() error { _, _, err := s.Snapshot(ctx); return err },
-		"Changes":  func() error { _, err := s.Changes(ctx, last, 1); return err },
-		"Events":   func() error { _, err := s.Events(ctx, store.EventQuery{}); return err },
-		"Follow":   func() error { return store.Follow(ctx, s, last, func(store.Change) error { return nil }) },
+		"Get":                func() error { _, err := s.Get(ctx, iam.KindProject, "a"); return err },
+		"List":               func() error { _, err := s.List(ctx, store.Query{Kind: iam.KindProject}); return err },
+		"Count":              func() error { _, err := s.Count(ctx, store.Query{Kind: iam.KindProject}); return err },
+		"Write":              func() error { _, err := s.Write(ctx, func(store.Tx) error { return nil }); return err },
+		"Revision":           func() error { _, err := s.Revision(ctx); return err },
+		"Snapshot":           func() error { _, _, err := s.Snapshot(ctx); return err },
+		"Changes":            func() error { _, err := s.Changes(ctx, last, 1); return err },
+		"Events":             func() error { _, err := s.Events(ctx, store.EventQuery{}); return err },
+		"Attribute":          func() error { return s.Attribute(ctx, asked("x", 1, "d", "ann")) },
+		"Attribute nothing":  func() error { return s.Attribute(ctx) },
+		"Attributions":       func() error { _, err := s.Attributions(ctx, "x"); return err },
+		"ForgetAttributions": func() error { return s.ForgetAttributions(ctx, "x", 1, "d") },
+		"Tell":               func() error { return s.Tell(ctx, happened("m", iam.MFASet, 1)) },
+		"Tell nothing":       func() error { return s.Tell(ctx) },
+		"Told":               func() error { _, err := s.Told(ctx, "m"); return err },
+		"ToldAbout":          func() error { _, err := s.ToldAbout(ctx); return err },
+		"Settle":             func() error { return s.Settle(ctx, "m", 1) },
+		"Follow":             func() error { return store.Follow(ctx, s, last, func(store.Change) error { return nil }) },
 	}
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) { wantError(t, call(), store.ErrClosed) })

@@ -22,7 +22,7 @@ const patience = time.Minute
 type Options struct {
 	// KeepChanges is how many of the last changes are kept at least; zero means many.
 	KeepChanges int64
-	// Clock gives the time of changes; nil means the real one.
+	// Clock gives the time of changes, and by which records grow old; nil means the real one.
 	Clock func() time.Time
 }
 
@@ -49,6 +49,9 @@ func Run(t *testing.T, h Harness) {
 	contracts = append(contracts, listContracts()...)
 	contracts = append(contracts, pageContracts()...)
 	contracts = append(contracts, eventContracts()...)
+	contracts = append(contracts, attributionContracts()...)
+	contracts = append(contracts, doorContracts()...)
+	contracts = append(contracts, historyContracts()...)
 	contracts = append(contracts, lifeContracts()...)
 	contracts = append(contracts, contract{"agrees with a naive model", testModel})
 	for _, c := range contracts {

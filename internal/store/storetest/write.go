@@ -329,7 +329,10 @@ func testRoundTrip(t *testing.T, h Harness) {
 		&iam.PermissionSet{Head: head(iam.KindPermissionSet, "", "s"), Name: "Set", Permissions: []string{"a:b:c"}},
 		project("o", "o", "default"),
 		&iam.Group{Head: head(iam.KindGroup, "o", "g"), Name: "g", Membership: iam.MembershipDeclared, Members: []string{"m", "x"}},
-		member("o", "m", "Ann", "g"),
+		&iam.Member{
+			Head: head(iam.KindMember, "o", "m"), Type: iam.TypeMember, Username: "Ann", Groups: []string{"g"}, MFA: true, PasswordUpdatedAt: &expiry,
+			GracePeriods: []iam.MemberGracePeriod{{Type: "SetMFA", StartedAt: birth, ExpiresAt: expiry}},
+		},
 		&iam.Application{Head: head(iam.KindApplication, "o", "x"), Name: "x", Groups: []string{"g"}},
 		&iam.APIKey{Head: head(iam.KindAPIKey, "o", "SCW1"), BearerKind: iam.PrincipalMember, BearerID: "m", ExpiresAt: &expiry},
 		policy("o", "p", "m", "o"),

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command performance measures the operator, as a process of its own with the rights and webhooks that it ships with,
+// on a real control plane on this machine's loopback:
+//
+//	performance admission   what the webhooks add to a create, with many objects present
+//	performance passwords   the operator's memory while many Members get a password at once
+//
+// It prints what it measured beside the bar, and exits with 1 where a bar is missed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience bounds a whole run, which takes some minutes.
+const patience = 30 * time.Minute
+
+// sizes say how much is measured. The bars are meant for those that the flags have by default.
+type sizes struct{ objects, samples, members int }
+
+// report is what a measurement found.
+type report interface {
+	print(out io.Writer)
+	// missed gives an error that names each bar that was missed.
+	missed() error
+}
+
+func main() {
+	var s sizes
+	flag.IntVar(&s.objects, "objects", 10_000, "admission: how many objects are present")
+	flag.IntVar(&s.samples, "samples", 1000, "admission: how many creates are timed, with the webhooks and as many without, in each of two rounds")
+	flag.IntVar(&s.members, "members", 1000, "passwords: how many Members get a password at once")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := run(ctx, strings.Join(flag.Args(), " "), s); err != nil {
+		fmt.Fprintln(os.Stderr, "performance:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, what string, s sizes) (err error) {
+	var measure func(*bench) (report, error)
+	switch what {
+	case "admission":
+		measure = func(b *bench) (report, error) { return measureAdmission(ctx, b, s.objects, s.samples) }
+	case "passwords":
+		measure = func(b *bench) (report, error) { return measurePasswords(ctx, b, s.members) }
+	default:
+		return fmt.Errorf("%q can't be measured; say admission or passwords, after the flags", what)
+	}
+	b, err := startBench(ctx, ".")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.stop()) }()
+	found, err := measure(b)
+	if err != nil {
+		return b.operator.Explain(err)
+	}
+	found.print(os.Stdout)
+	return found.missed()
+}
