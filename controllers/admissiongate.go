@@ -46,7 +46,7 @@ func (e *Environment) awaitAdmission(ctx context.Context, obj Object) error {
 	if err != nil {
 		return fmt.Errorf("look for who asked for the change: %w", err)
 	}
-	if admitted(records, generation, digest) || e.Judged != nil && e.Judged(uid, generation, digest) {
+	if iam.Admitted(records, generation, digest) || e.Judged != nil && e.Judged(uid, generation, digest) {
 		return nil
 	}
 	installed, err := e.admissionInstalled(ctx)
@@ -77,13 +77,14 @@ func resubmit(scheme *runtime.Scheme, obj Object) string {
 	if gvk, err := apiutil.GVKForObject(obj, scheme); err == nil {
 		kind = strings.ToLower(gvk.Kind) + "." + gvk.Group
 	}
+	_, isSet := obj.(*v1alpha1.PermissionSet)
+	if _, managed := obj.GetLabels()[v1alpha1.ManagedLabel]; managed && isSet {
+		// Of who may write any set, the webhooks are not asked about one with the label of the built-in ones.
+		return fmt.Sprintf("kubectl label %s %s %s-", kind, obj.GetName(), v1alpha1.ManagedLabel)
+	}
 	namespace := ""
 	if obj.GetNamespace() != "" {
 		namespace = " -n " + obj.GetNamespace()
-	}
-	if _, managed := obj.GetLabels()[v1alpha1.ManagedLabel]; managed {
-		// Nobody is asked about a set with the label of the built-in ones, for whoever may write any.
-		return fmt.Sprintf("kubectl label %s %s %s-", kind, obj.GetName(), v1alpha1.ManagedLabel)
 	}
 	return fmt.Sprintf("kubectl%s annotate %s %s %s=\"$(date)\" --overwrite", namespace, kind, obj.GetName(), v1alpha1.ReconcileAtAnnotation)
 }
@@ -103,8 +104,8 @@ func (e *Environment) admissionInstalled(ctx context.Context) (bool, error) {
 	return guards(configuration), nil
 }
 
-// guards says whether a configuration has the guard asked about everything, and nothing
-// stored without its answer.
+// guards says whether a configuration has the guard asked in every namespace, and nothing
+// stored without its answer. It is for the advice alone: what counts is the record.
 func guards(configuration *admissionv1.ValidatingWebhookConfiguration) bool {
 	return configuration.DeletionTimestamp.IsZero() && slices.ContainsFunc(configuration.Webhooks, func(webhook admissionv1.ValidatingWebhook) bool {
 		closed := webhook.FailurePolicy == nil || *webhook.FailurePolicy == admissionv1.Fail
@@ -199,7 +200,7 @@ func (r *Reconciler[T]) wakeHeld(ctx context.Context, configuration client.Objec
 	var requests []ctrl.Request
 	err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy)
 	err = firstError(err, eachItem(list, func(item client.Object) {
-		if readyReason(item.(Object).GetObjectStatus()) == v1alpha1.ReasonAdmissionMissing {
+		if declared.ReadyReason(item.(Object).GetObjectStatus()) == v1alpha1.ReasonAdmissionMissing {
 			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(item)})
 		}
 	}))

@@ -21,9 +21,15 @@ func TestResubmit(t *testing.T) {
 	}
 	policy := &v1alpha1.Policy{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "deployers"}}
 	set := &v1alpha1.PermissionSet{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}
+	posing := set.DeepCopy()
+	posing.Labels = map[string]string{v1alpha1.ManagedLabel: "true"}
+	labelled := policy.DeepCopy()
+	labelled.Labels = posing.Labels
 	for advice, want := range map[string]string{
-		resubmit(scheme, policy): "kubectl -n acme annotate policy.iam-operator.dev deployers iam-operator.dev/reconcile-at=",
-		resubmit(scheme, set):    "kubectl annotate permissionset.iam-operator.dev mine iam-operator.dev/reconcile-at=",
+		resubmit(scheme, policy):   "kubectl -n acme annotate policy.iam-operator.dev deployers iam-operator.dev/reconcile-at=",
+		resubmit(scheme, posing):   "kubectl label permissionset.iam-operator.dev mine iam-operator.dev/managed-",
+		resubmit(scheme, labelled): "kubectl -n acme annotate policy.iam-operator.dev deployers iam-operator.dev/reconcile-at=",
+		resubmit(scheme, set):      "kubectl annotate permissionset.iam-operator.dev mine iam-operator.dev/reconcile-at=",
 	} {
 		if !strings.HasPrefix(advice, want) {
 			t.Errorf("advice %q, want %q", advice, want)

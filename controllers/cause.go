@@ -37,11 +37,6 @@ var deleters = map[string]string{
 // maxAuthors is how many authors of one change are listed one by one.
 const maxAuthors = 64
 
-// admitted says whether somebody is known to have asked for just this generation and digest.
-func admitted(records []iam.Attribution, generation int64, digest string) bool {
-	return slices.ContainsFunc(records, func(record iam.Attribution) bool { return record.Admits(generation, digest) })
-}
-
 // authors lists the records of those who asked for what an object is now, oldest first: the
 // last is of just this generation and digest, and before it come those of the generations
 // after the one that was applied last; that is zero where none was, and -1 where nobody can
@@ -49,7 +44,7 @@ func admitted(records []iam.Attribution, generation int64, digest string) bool {
 // same. The list is empty when that is so of what is there, whoever asked for what was there
 // before.
 func authors(records []iam.Attribution, applied, generation int64, digest string) []iam.Attribution {
-	if !admitted(records, generation, digest) {
+	if !iam.Admitted(records, generation, digest) {
 		return nil
 	}
 	var found []iam.Attribution

@@ -75,7 +75,7 @@ func TestLawAuthors(t *testing.T) {
 		generation := rapid.Int64Range(1, 6).Draw(r, "generation")
 		applied := rapid.Int64Range(-1, generation).Draw(r, "applied")
 		list := authors(records, applied, generation, "now")
-		if admitted(records, generation, "now") != (len(list) > 0) {
+		if iam.Admitted(records, generation, "now") != (len(list) > 0) {
 			r.Fatalf("there is a record of just this, or none, and the authors are %+v", list)
 		}
 		if len(list) == 0 {

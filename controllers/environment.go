@@ -9,7 +9,6 @@ import (
 	"io"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
@@ -21,6 +20,7 @@ import (
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/credentials"
+	"github.com/iam-operator/iam-operator/internal/declared"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
@@ -129,14 +129,5 @@ func (e *Environment) writeRows(ctx context.Context, object iam.Object, entities
 }
 
 func isReady(status *v1alpha1.ObjectStatus) bool {
-	return readyReason(status) == v1alpha1.ReasonApplied
-}
-
-// readyReason gives the reason of Ready; empty while there is none.
-func readyReason(status *v1alpha1.ObjectStatus) string {
-	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil {
-		return ""
-	}
-	return ready.Reason
+	return declared.ReadyReason(status) == v1alpha1.ReasonApplied
 }

@@ -47,25 +47,21 @@ func (e *Environment) settleID(ctx context.Context, obj Object) error {
 
 func (e *Environment) judgeID(ctx context.Context, obj Object, id string) error {
 	for _, list := range allKinds() {
-		if err := e.Client.List(ctx, list, client.MatchingFields{claimIndex: idClaim(id)}, client.UnsafeDisableDeepCopy); err != nil {
+		others, err := listByIndex[Object](ctx, e.Client, list, claimIndex, idClaim(id))
+		if err != nil {
 			return fmt.Errorf("list who claims id %s: %w", id, err)
 		}
-		var others []Object
-		err := eachItem(list, func(item client.Object) {
-			if other := item.(Object); other.GetUID() != obj.GetUID() && other.GetDeletionTimestamp().IsZero() {
-				others = append(others, other)
-			}
-		})
-		lost := false
 		for _, other := range others {
-			comes, otherErr := e.comesFirstForID(ctx, other, obj, id)
-			lost, err = lost || comes, firstError(err, otherErr)
-		}
-		if err != nil {
-			return err
-		}
-		if lost {
-			return waiting(v1alpha1.ReasonConflict, "The id of annotation %s is held by another object; remove the annotation, or wait until the id is freed", v1alpha1.IDAnnotation)
+			if other.GetUID() == obj.GetUID() || !other.GetDeletionTimestamp().IsZero() {
+				continue
+			}
+			lost, err := e.comesFirstForID(ctx, other, obj, id)
+			if err != nil {
+				return err
+			}
+			if lost {
+				return waiting(v1alpha1.ReasonConflict, "The id of annotation %s is held by another object; remove the annotation, or wait until the id is freed", v1alpha1.IDAnnotation)
+			}
 		}
 	}
 	return nil

@@ -209,7 +209,7 @@ func claimsChanged[T Object](claims func(T) []string) predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, after := e.ObjectOld.(T), e.ObjectNew.(T)
 			return !slices.Equal(claims(before), claims(after)) ||
-				readyReason(before.GetObjectStatus()) != readyReason(after.GetObjectStatus()) ||
+				declared.ReadyReason(before.GetObjectStatus()) != declared.ReadyReason(after.GetObjectStatus()) ||
 				e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 		},
 	}

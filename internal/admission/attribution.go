@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -107,7 +106,7 @@ func (h *history) judged(ctx context.Context, obj declared.Object) bool {
 	if err != nil {
 		h.log.Error(err, "Whether an object was ever judged could not be found out; it is judged as a whole", "namespace", obj.GetNamespace(), "name", obj.GetName())
 	}
-	return slices.ContainsFunc(records, func(record iam.Attribution) bool { return record.Admits(generation, digest) })
+	return iam.Admitted(records, generation, digest)
 }
 
 // security gives an Organization's rules for credentials that are in force: those of its row,

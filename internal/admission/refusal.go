@@ -39,16 +39,18 @@ func (h *history) refused(ctx context.Context, a *attempt, organization *v1alpha
 		// What is refused at its creation has an id that nobody will ever see again.
 		refusal.ID, refusal.Action = declared.ID(a.old), iam.ActionUpdated
 	}
+	ctx, cancel := context.WithTimeout(ctx, recordWithin)
+	defer cancel()
 	if organization != nil {
 		refusal.Cause.Home = declared.Organization(organization, home)
 		refusal.OrganizationID = refusal.Cause.Home.ID
-	}
-	ctx, cancel := context.WithTimeout(ctx, recordWithin)
-	defer cancel()
-	if actor, found, err := h.principals.Find(ctx, refusal.OrganizationID, a.User.Username); err != nil {
-		h.log.Error(err, "The event of a refused attempt names a Kubernetes user, who may be somebody of the Organization", "user", a.User.Username)
-	} else if found {
-		refusal.Cause.Actor = actor
+		actor, found, err := h.principals.Find(ctx, refusal.OrganizationID, a.User.Username)
+		if err != nil {
+			h.log.Error(err, "The event of a refused attempt names a Kubernetes user, who may be somebody of the Organization", "user", a.User.Username)
+		}
+		if found {
+			refusal.Cause.Actor = actor
+		}
 	}
 	_, err := h.store.Write(ctx, func(tx store.Tx) error { return h.recorder.Refuse(ctx, tx, refusal) })
 	if err != nil {
@@ -71,9 +73,9 @@ type refusalBounds struct{ users *lru.Cache }
 func newRefusalBounds() *refusalBounds { return &refusalBounds{lru.New(boundedUsers)} }
 
 func (b *refusalBounds) allow(user string, now time.Time) bool {
-	known, found := b.users.Get(user)
+	known, _ := b.users.Get(user)
 	limiter, ok := known.(*rate.Limiter)
-	if !found || !ok {
+	if !ok {
 		limiter = rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
 		b.users.Add(user, limiter)
 	}

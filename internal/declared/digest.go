@@ -18,7 +18,8 @@ func GuardedAnnotations() []string {
 }
 
 // Digest tells one declaration from another: it covers the spec, the guarded annotations, and
-// of a permission set the label that says whose it is. Admission and the reconcilers compute it alike (SHA-256, in hexadecimal).
+// of a permission set the label that says whose it is. Admission and the reconcilers compute it
+// alike (SHA-256, in hexadecimal).
 func Digest(obj Object) string {
 	return digest(reflect.ValueOf(obj).Elem().FieldByName("Spec").Interface(), guardedMarks(obj))
 }

@@ -2,7 +2,10 @@
 
 package iam
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Requester is who asked the API server for a change, as the API server knows them.
 type Requester struct {
@@ -30,9 +33,14 @@ type Attribution struct {
 	At        time.Time
 }
 
-// Admits says whether somebody is known to have asked for just this generation and digest.
+// Admits says whether the record is of just this generation and digest.
 func (a Attribution) Admits(generation int64, digest string) bool {
 	return !a.Deletion && a.Generation == generation && a.Digest == digest
+}
+
+// Admitted says whether somebody is known to have asked for just this generation and digest.
+func Admitted(records []Attribution, generation int64, digest string) bool {
+	return slices.ContainsFunc(records, func(record Attribution) bool { return record.Admits(generation, digest) })
 }
 
 // AuthorshipState says how well an event knows its author.

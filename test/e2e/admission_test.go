@@ -117,11 +117,7 @@ func applyAs(t *testing.T, manager string, obj controllers.Object) {
 // Each kind goes through the real API server and the webhooks by each way of writing it: the finalizer is there at once,
 // the object becomes Ready, and the event of just what was stored names who asked.
 func TestAdmissionOfEveryKind(t *testing.T) {
-	o := startGuardedOperator(t)
-	ns := newNamespace(t, nil)
-	org := organization(ns, "acme")
-	create(t, org)
-	awaitReady(t, org)
+	o, ns, org := startGuardedHome(t)
 	for _, test := range admittedKinds(org, ns) {
 		t.Run(test.kind, func(t *testing.T) {
 			for way, write := range map[string]func(controllers.Object, bool){
@@ -390,11 +386,7 @@ func TestAdmissionOfNamesAndCollections(t *testing.T) {
 
 // What was stored while the configurations were gone waits until it is submitted again.
 func TestAdmissionMissingIsSubmittedAgain(t *testing.T) {
-	o := startGuardedOperator(t)
-	ns := newNamespace(t, nil)
-	org := organization(ns, "acme")
-	create(t, org)
-	awaitReady(t, org)
+	o, ns, org := startGuardedHome(t)
 	o.uninstall(t)
 	sneaked := member(org, ns, "sneaked")
 	create(t, sneaked)
@@ -417,11 +409,7 @@ func TestAdmissionMissingIsSubmittedAgain(t *testing.T) {
 
 // Nobody judges by coming back: neither the configurations before the operator, nor both before it has looked.
 func TestAdmissionMissingWhileNobodyLooked(t *testing.T) {
-	o := startGuardedOperator(t)
-	ns := newNamespace(t, nil)
-	org := organization(ns, "acme")
-	create(t, org)
-	awaitReady(t, org)
+	o, ns, org := startGuardedHome(t)
 	o.halt(t)
 	o.uninstall(t)
 	sneaked := member(org, ns, "sneaked")

@@ -70,6 +70,16 @@ func newGuardedOperator(t *testing.T) *guardedOperator {
 	return o
 }
 
+// startGuardedHome runs such an operator, and makes an Organization in a namespace of its own.
+func startGuardedHome(t *testing.T) (*guardedOperator, string, *v1alpha1.Organization) {
+	t.Helper()
+	o, ns := startGuardedOperator(t), newNamespace(t, nil)
+	org := organization(ns, "acme")
+	create(t, org)
+	awaitReady(t, org)
+	return o, ns, org
+}
+
 // startGuarded runs the operator with its webhooks until halt, and returns when they would answer. The configurations
 // stay as they are: an operator that is halted and not uninstalled is one that is down.
 func (o *guardedOperator) startGuarded(t *testing.T) {
