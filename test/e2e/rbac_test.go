@@ -335,12 +335,13 @@ func refuseStatuses(t *testing.T, namespace string) {
 	}}
 	refusal.Name, binding.Name = name, name
 	probe := policy(&v1alpha1.Organization{ObjectMeta: objectMeta(namespace, "nobody")}, namespace, "probe", nil)
-	create(t, probe, refusal, binding)
+	create(t, probe)
+	awaitReason(t, probe, v1alpha1.ReasonReferenceNotFound) // before the refusal, which would refuse this status too
+	create(t, refusal, binding)
 	t.Cleanup(func() {
 		_ = admin.Delete(context.Background(), binding)
 		_ = admin.Delete(context.Background(), refusal)
 	})
-	awaitReason(t, probe, v1alpha1.ReasonReferenceNotFound)
 	eventually(t, "statuses are refused", func(ctx context.Context) (bool, string) {
 		err := admin.Status().Patch(ctx, probe, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"rules":1}}`)), client.DryRunAll)
 		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err), fmt.Sprint(err)
