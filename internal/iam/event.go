@@ -90,8 +90,23 @@ type Event struct {
 	Authorship *Authorship     `json:"authorship,omitempty"`
 	Resources  []EventResource `json:"resources"`
 	Change     EventChange     `json:"change"`
+	// Origin is set in an event that only adds to an earlier one where its request came from.
+	Origin *EventOrigin `json:"origin,omitempty"`
 	// Revision of the change that the event tells of; the store gives it at the commit.
 	Revision string `json:"-"`
+	// Seal ties the event to all before it in its chain; the store gives it at the commit.
+	Seal Seal `json:"-"`
+}
+
+// EventOrigin is where the request of an earlier event came from, where that became known
+// after it was sealed. What is sealed is never rewritten: the origin is an event of its own, in
+// the same chain, and readers are shown the earlier one with it.
+type EventOrigin struct {
+	// EventID and EventSequence name the earlier event.
+	EventID       string `json:"eventID"`
+	EventSequence int64  `json:"eventSequence"`
+	SourceIP      string `json:"sourceIP"`
+	UserAgent     string `json:"userAgent"`
 }
 
 // Unknown is what an event says where the source of a request is not known.

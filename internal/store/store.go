@@ -30,6 +30,8 @@ var (
 	ErrOtherIncarnation = errors.New("the revision belongs to another store")
 	// ErrRevisionAhead: this store has not given that revision yet, as when an older copy of it was put back.
 	ErrRevisionAhead = errors.New("the store has not come to that revision")
+	// ErrEventsGone: retention has removed events that the reader has not seen; begin anew with a list.
+	ErrEventsGone = errors.New("audit events that were asked for are no longer kept")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("the store is closed")
 	// ErrBadCursor: the cursor was not given by this query.
@@ -122,7 +124,30 @@ type Tx interface {
 	Delete(ctx context.Context, kind iam.Kind, id string) (before iam.Entity, err error)
 	// Append adds an audit event. It carries the revision of the transaction's latest
 	// change so far, or of the store's when there is none.
+	// The event is sealed after the newest of its chain, which is its Organization's. One with
+	// an Origin must name an event of the same chain whose origin is not known yet.
 	Append(ctx context.Context, event iam.Event) error
+
+	// DropEvents removes the oldest events of an Organization's chain (empty: of the chain of
+	// what belongs to none) that were recorded before a time, up to limit, and stops at the
+	// first that was not, so that what is kept has no gap. An event that only gives another's
+	// origin goes as any other.
+	DropEvents(ctx context.Context, organizationID string, before time.Time, limit int) (Dropped, error)
+	// ChainHeads gives the heads of all chains, by Organization id.
+	ChainHeads(ctx context.Context) ([]iam.ChainHead, error)
+	// AppendCheckpoint adds a checkpoint; its number must be the next one.
+	AppendCheckpoint(ctx context.Context, checkpoint iam.Checkpoint) error
+	// DropCheckpoints removes up to limit of the checkpoints with smaller numbers than this one, oldest first.
+	DropCheckpoints(ctx context.Context, number int64, limit int) error
+}
+
+// Dropped says what DropEvents removed.
+type Dropped struct {
+	Count int
+	// First and Last are the sequences, and FirstAt and LastAt the times, of the oldest and
+	// the newest that were removed.
+	First, Last     int64
+	FirstAt, LastAt time.Time
 }
 
 // Operation says what a change did.
@@ -144,20 +169,61 @@ type Change struct {
 	Entity iam.Entity
 }
 
-// EventQuery selects audit events, newest first. Empty fields select everything.
-type EventQuery struct {
+// EventScope says whose audit events are meant. Empty fields mean everybody's.
+type EventScope struct {
 	OrganizationID string
-	Namespace      string
-	Method         string
-	Action         iam.Action
-	PrincipalName  string
-	ResourceID     string
+	// OwnChain means the events that belong to no Organization; OrganizationID is empty then.
+	OwnChain bool
+	// Namespace is where the events are read, and NamespaceUID which namespace of that name.
+	Namespace    string
+	NamespaceUID string
+}
+
+// EventFilter compares with what audit events say, respecting case. Empty fields compare with nothing.
+type EventFilter struct {
+	ID            string
+	RequestID     string
+	PrincipalName string
+	PrincipalID   string
+	PrincipalKind iam.ActorKind
+	Method        string
+	Action        iam.Action
+	// ResourceName, ResourceID and ResourceKind each ask for an event that has such a resource.
+	ResourceName string
+	ResourceID   string
+	ResourceKind iam.Kind
+	ProjectID    string
+	Product      string
+	Service      string
+	// SourceIP is as readers see it: the one that became known later, where there is one.
+	SourceIP string
 	// StatusCode is what was answered, such as 403 for what was refused.
 	StatusCode int
+}
+
+// EventQuery selects audit events, newest first. An event that only gives another's origin is
+// not given itself: the other has its SourceIP and UserAgent. Empty fields select everything.
+type EventQuery struct {
+	EventScope
+	// EventFilter is what the events all say, and Not what none of them says.
+	EventFilter
+	Not EventFilter
+	// Since and Until bound when the events were recorded: not before Since, and before Until.
+	Since, Until time.Time
 	// Before selects events with a smaller sequence; zero means from the newest.
 	Before int64
 	// Limit is at most MaxPageSize; zero means MaxPageSize.
 	Limit int
+}
+
+// EventRange says which audit events of a scope there are.
+type EventRange struct {
+	// Newest is the sequence of the newest event of the whole store, whatever the scope, or of
+	// the newest that ever was; zero where there was none.
+	Newest int64
+	// Dropped is the sequence of the newest event of the scope that retention has removed; zero
+	// where none was. Whoever has seen everything up to a smaller one has missed something.
+	Dropped int64
 }
 
 // Store is the canonical store. It is safe for concurrent use.
@@ -178,7 +244,7 @@ type Store interface {
 	// as they say. Zero, or more than MaxPageSize, means MaxPageSize.
 	Changes(ctx context.Context, after Revision, limit int) ([]Change, error)
 	// Changed gives a channel that is closed at the next commit of Write that wrote something,
-	// at the next Attribute or Tell, and at Close. It is a hint: ask for it before Changes,
+	// at the next Attribute, Tell or Submit, and at Close. It is a hint: ask for it before Changes,
 	// Attributions or ToldAbout, and look again when it closes. What takes away only
 	// (ForgetAttributions, Settle) need not close it.
 	Changed() <-chan struct{}
@@ -220,8 +286,30 @@ type Store interface {
 	// since stays.
 	Settle(ctx context.Context, memberID string, through int64) error
 
+	// Submit appends audit events that come with no change of state, such as attempts that were
+	// refused. It takes no revision, any replica may call it, and it may share a commit with
+	// other calls; when it returns nil, all of its events are kept.
+	Submit(ctx context.Context, events ...iam.Event) error
 	// Events gives audit events, newest first.
 	Events(ctx context.Context, query EventQuery) ([]iam.Event, error)
+	// EventsAfter gives up to limit audit events of a scope after a sequence, oldest first, just as they
+	// were sealed: also those that only give another's origin. It is empty when there are none
+	// yet; ErrEventsGone where retention has removed one of them. Zero, or more than MaxPageSize,
+	// means MaxPageSize.
+	EventsAfter(ctx context.Context, scope EventScope, sequence int64, limit int) ([]iam.Event, error)
+	// EventRange says which audit events of a scope there are.
+	EventRange(ctx context.Context, scope EventScope) (EventRange, error)
+	// Checkpoints gives up to limit checkpoints after a number, oldest first. Zero, or more than
+	// MaxPageSize, means MaxPageSize.
+	Checkpoints(ctx context.Context, number int64, limit int) ([]iam.Checkpoint, error)
+	// LastCheckpoint gives the newest checkpoint; ErrNotFound if there is none.
+	LastCheckpoint(ctx context.Context) (iam.Checkpoint, error)
+
+	// Cursor gives how far a follower of the audit events has come, by its name; zero for one
+	// that nobody moved.
+	Cursor(ctx context.Context, name string) (int64, error)
+	// MoveCursor says how far a follower has come. A cursor never goes back: a smaller sequence is no error, and changes nothing.
+	MoveCursor(ctx context.Context, name string, sequence int64) error
 	// Close waits for the write under way and ends the store; what was committed stays.
 	// Whatever is called later gives ErrClosed.
 	Close() error
