@@ -7,6 +7,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -24,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/iam-operator/iam-operator/controllers"
+	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
@@ -51,7 +55,7 @@ type operator struct {
 	stop func() error
 }
 
-// startOperator starts an operator with an empty store, and stops it when the test ends.
+// startOperator starts an operator whose store has nothing but the catalogue, and stops it when the test ends.
 func startOperator(t *testing.T) *operator {
 	t.Helper()
 	o := newOperator(t)
@@ -63,26 +67,58 @@ func startOperator(t *testing.T) *operator {
 // newOperator gives an operator that is yet to start.
 func newOperator(t *testing.T) *operator {
 	t.Helper()
-	return &operator{
-		Database: filepath.Join(t.TempDir(), "iam.db"),
-		Clock:    &shiftedClock{},
-		Logs:     &logBuffer{},
+	o := emptyOperator(t.TempDir())
+	if err := os.WriteFile(o.Database, catalogueDatabase, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	return o
+}
+
+func emptyOperator(dir string) *operator {
+	return &operator{Database: filepath.Join(dir, "iam.db"), Clock: &shiftedClock{}, Logs: &logBuffer{}}
+}
+
+// catalogueDatabase is a database with the built-in permission sets and nothing else. Every operator begins with a copy
+// of it: to store two hundred sets anew for each test is what most tests would spend their time with.
+var catalogueDatabase []byte
+
+// makeCatalogueDatabase runs an operator on an empty store until it has the catalogue.
+func makeCatalogueDatabase(ctx context.Context, dir string) (err error) {
+	o := emptyOperator(dir)
+	if err := o.run(); err != nil {
+		return err
+	}
+	err = wait.PollUntilContextTimeout(ctx, poll, patience, true, func(ctx context.Context) (bool, error) {
+		held, err := o.Store.Count(ctx, store.Query{Kind: iam.KindPermissionSet})
+		return held == len(iam.Catalogue()), err
+	})
+	if err := errors.Join(err, o.stop()); err != nil {
+		return fmt.Errorf("store the catalogue: %w", err)
+	}
+	catalogueDatabase, err = os.ReadFile(o.Database)
+	return err
 }
 
 // start runs the operator on its database until halt.
 func (o *operator) start(t *testing.T) {
 	t.Helper()
+	if err := o.run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs the operator until its stop is called; there is none when it fails.
+func (o *operator) run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := newManager(operatorConfig, o.Logs)
 	if err != nil {
 		cancel()
-		t.Fatal(err)
+		return err
 	}
 	database, err := controllers.OpenDatabase(ctx, controllers.Database{Path: o.Database})
 	if err != nil {
 		cancel()
-		t.Fatal(err)
+		return err
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Store: database, Namespace: operatorNamespace, APIURL: apiURL, Clock: o.Clock, Random: rand.Reader,
@@ -90,18 +126,19 @@ func (o *operator) start(t *testing.T) {
 	})
 	if err != nil {
 		cancel()
-		t.Fatal(errors.Join(err, database.Close()))
+		return errors.Join(err, database.Close())
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	o.Store = database
-	o.stop = func() error {
+	stop := func() error {
 		cancel()
 		return errors.Join(<-ended, database.Close())
 	}
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
-		t.Fatal("the operator's cache did not fill")
+		return errors.Join(errors.New("the operator's cache did not fill"), stop())
 	}
+	o.Store, o.stop = database, stop
+	return nil
 }
 
 // newManager makes a manager, with a webhook server of its own where one is given.

@@ -103,8 +103,10 @@ func prepare(ctx context.Context, scratch string) error {
 	if admin, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	operatorConfig, err = cluster.ServiceAccountConfig(ctx, operatorNamespace, operatorAccount)
-	return err
+	if operatorConfig, err = cluster.ServiceAccountConfig(ctx, operatorNamespace, operatorAccount); err != nil {
+		return err
+	}
+	return makeCatalogueDatabase(ctx, scratch)
 }
 
 // kubectl runs the real kubectl as the cluster's admin.
