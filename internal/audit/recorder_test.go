@@ -387,7 +387,7 @@ func TestRecorderMembershipFromBothSides(t *testing.T) {
 			t.Errorf("%s: %q, want %q", step.name, got, step.want)
 		}
 	}
-	added, err := s.Events(t.Context(), store.EventQuery{Method: "AddGroupMembers"})
+	added, err := s.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{Method: "AddGroupMembers"}})
 	if err != nil || len(added) != 1 {
 		t.Fatalf("events: %v, %v", added, err)
 	}
@@ -416,7 +416,7 @@ func TestMembershipEventsReplay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := s.Events(context.Background(), store.EventQuery{OrganizationID: m.organization})
+		all, err := s.Events(context.Background(), store.EventQuery{EventScope: store.EventScope{OrganizationID: m.organization}})
 		if err != nil {
 			t.Fatal(err)
 		}

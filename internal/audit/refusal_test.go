@@ -63,7 +63,7 @@ func TestRefuse(t *testing.T) {
 	if revision(t, s) != at || got.Revision != at.String() {
 		t.Errorf("a refusal took the store from %s to %s; its event says %s", at, revision(t, s), got.Revision)
 	}
-	if found, err := s.Events(t.Context(), store.EventQuery{StatusCode: 403}); err != nil || len(found) != 1 || found[0].ID != got.ID {
+	if found, err := s.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{StatusCode: 403}}); err != nil || len(found) != 1 || found[0].ID != got.ID {
 		t.Errorf("by its status code: %s (%v)", asJSON(t, found), err)
 	}
 }
@@ -96,7 +96,7 @@ func TestRefuseMethodAndResource(t *testing.T) {
 			}
 		})
 	}
-	if found, err := s.Events(t.Context(), store.EventQuery{ResourceID: "m"}); err != nil || len(found) != 1 {
+	if found, err := s.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{ResourceID: "m"}}); err != nil || len(found) != 1 {
 		t.Errorf("by its resource: %s (%v)", asJSON(t, found), err)
 	}
 }

@@ -80,7 +80,7 @@ func eventIDOf(obj controllers.Object) string {
 func awaitAuthor(t *testing.T, o *guardedOperator, id string, action iam.Action, user string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s is %s by %s", id, action, user), func(ctx context.Context) (bool, string) {
-		events, err := o.Store.Events(ctx, store.EventQuery{ResourceID: id, Action: action})
+		events, err := o.Store.Events(ctx, store.EventQuery{EventFilter: store.EventFilter{ResourceID: id, Action: action}})
 		if err != nil || len(events) == 0 {
 			return false, fmt.Sprint(err, len(events))
 		}

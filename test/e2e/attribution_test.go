@@ -51,7 +51,7 @@ func awaitAuditEvent(t *testing.T, o *operator, id, method string, ok func(iam.E
 	t.Helper()
 	var found iam.Event
 	eventually(t, method+" of "+id, func(ctx context.Context) (bool, string) {
-		events, err := o.Store.Events(ctx, store.EventQuery{ResourceID: id, Method: method})
+		events, err := o.Store.Events(ctx, store.EventQuery{EventFilter: store.EventFilter{ResourceID: id, Method: method}})
 		if err != nil || len(events) == 0 {
 			return false, fmt.Sprint(err, len(events))
 		}

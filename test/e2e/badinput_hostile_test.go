@@ -168,7 +168,7 @@ func eventsAbout(t *testing.T, o *operator, objects []controllers.Object) int {
 	t.Helper()
 	count := 0
 	for _, obj := range objects {
-		events, err := o.Store.Events(t.Context(), store.EventQuery{ResourceID: string(obj.GetUID())})
+		events, err := o.Store.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{ResourceID: string(obj.GetUID())}})
 		if err != nil {
 			t.Fatal(err)
 		}

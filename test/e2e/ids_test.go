@@ -88,7 +88,7 @@ func TestCatalogueIsPutBack(t *testing.T) {
 		return err == nil && len(set.Spec.Permissions) == len(wanted.Permissions) && !set.Spec.IncludedInAllProducts, fmt.Sprint(err, set.Spec)
 	})
 	awaitReady(t, set)
-	events, err := o.Store.Events(t.Context(), store.EventQuery{ResourceID: set.Status.ID})
+	events, err := o.Store.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{ResourceID: set.Status.ID}})
 	if err != nil {
 		t.Fatal(err)
 	}

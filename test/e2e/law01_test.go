@@ -201,7 +201,7 @@ func TestLaw01BothWays(t *testing.T) {
 		if key, ok := obj.(*v1alpha1.APIKey); ok {
 			id = key.Status.AccessKey
 		}
-		events, err := o.Store.Events(t.Context(), store.EventQuery{ResourceID: id, Action: iam.ActionDeleted})
+		events, err := o.Store.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{ResourceID: id, Action: iam.ActionDeleted}})
 		if err != nil || len(events) != 1 || events[0].Principal.Name != iam.Unknown || stateOf(events[0]) != iam.AuthorshipAbsent {
 			t.Errorf("the deletion of %s %s is told by %d events: %v, %+v", kind, obj.GetName(), len(events), err, events)
 		}

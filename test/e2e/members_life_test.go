@@ -119,7 +119,7 @@ func (w *memberWorld) awaitOneCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := w.Store.Events(t.Context(), store.EventQuery{ResourceID: w.id(), Method: "LockMember"})
+	events, err := w.Store.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{ResourceID: w.id(), Method: "LockMember"}})
 	if err != nil || len(events) != 1 || events[0].Principal.Kind != iam.ActorSystem {
 		t.Errorf("the lock is told by %d events at %s: %v", len(events), revision, err)
 	}

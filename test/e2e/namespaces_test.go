@@ -129,7 +129,7 @@ func TestPolicyOfARefusedPermissionSet(t *testing.T) {
 func TestEventsAreAtHome(t *testing.T) {
 	o := startOperator(t)
 	w := newWorld(t, 4)
-	events, err := o.Store.Events(t.Context(), store.EventQuery{OrganizationID: string(w.organization.UID), Limit: store.MaxPageSize})
+	events, err := o.Store.Events(t.Context(), store.EventQuery{EventScope: store.EventScope{OrganizationID: string(w.organization.UID)}, Limit: store.MaxPageSize})
 	if err != nil {
 		t.Fatal(err)
 	}

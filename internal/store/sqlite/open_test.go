@@ -118,7 +118,7 @@ func TestUpgrade(t *testing.T) {
 	s = open(t, Options{Path: path})
 	appendEvent(t, s, "new", 403)
 	appendEvent(t, s, "other", 200)
-	events, err := s.Events(t.Context(), store.EventQuery{StatusCode: 403})
+	events, err := s.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{StatusCode: 403}})
 	if err != nil || len(events) != 2 || events[0].ID != "new" || events[1].ID != "old" {
 		t.Errorf("by their status there are %+v (%v)", events, err)
 	}

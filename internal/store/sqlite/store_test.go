@@ -130,7 +130,10 @@ func TestReadersAtOnce(t *testing.T) {
 			func() error { _, _, err := s.Snapshot(t.Context()); return err },
 			func() error { _, err := s.Changes(t.Context(), start, 0); return err },
 			func() error { _, err := s.List(t.Context(), store.Query{Kind: iam.KindProject}); return err },
-			func() error { _, err := s.Events(t.Context(), store.EventQuery{Method: "m"}); return err },
+			func() error {
+				_, err := s.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{Method: "m"}})
+				return err
+			},
 			func() error { _, err := s.Get(t.Context(), iam.KindProject, "a"); return err },
 		} {
 			wg.Go(func() {
@@ -186,8 +189,8 @@ func TestPlans(t *testing.T) {
 		}
 	}
 	for name, query := range map[string]store.EventQuery{
-		"all": {}, "organization": {OrganizationID: "o"}, "namespace": {Namespace: "n"}, "method": {Method: "m"},
-		"action": {Action: "a"}, "status code": {StatusCode: 403}, "principal": {PrincipalName: "p"}, "resource": {ResourceID: "r"}, "before": {Before: 7, Namespace: "n"},
+		"all": {}, "organization": {EventScope: store.EventScope{OrganizationID: "o"}}, "namespace": {EventScope: store.EventScope{Namespace: "n"}}, "method": {EventFilter: store.EventFilter{Method: "m"}},
+		"action": {EventFilter: store.EventFilter{Action: "a"}}, "status code": {EventFilter: store.EventFilter{StatusCode: 403}}, "principal": {EventFilter: store.EventFilter{PrincipalName: "p"}}, "resource": {EventFilter: store.EventFilter{ResourceID: "r"}}, "before": {EventScope: store.EventScope{Namespace: "n"}, Before: 7},
 	} {
 		text, args := eventText(query)
 		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "TEMP B-TREE") && name != "resource" ||

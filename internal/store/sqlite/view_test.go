@@ -49,7 +49,7 @@ func TestViewFollowsAWriter(t *testing.T) {
 	wantEvents(t, view, "first")
 	appendEvent(t, s, "second", 403)
 	wantEvents(t, view, "second", "first")
-	refused, err := view.Events(t.Context(), store.EventQuery{StatusCode: 403})
+	refused, err := view.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{StatusCode: 403}})
 	if err != nil || len(refused) != 1 || refused[0].ID != "second" {
 		t.Errorf("by its status there is %+v (%v)", refused, err)
 	}

@@ -106,25 +106,28 @@ func testEventFilters(t *testing.T, h Harness) {
 		want  string
 	}{
 		{"nothing", store.EventQuery{}, "cba"},
-		{"Organization", store.EventQuery{OrganizationID: "ob"}, "b"},
-		{"Organization in other case", store.EventQuery{OrganizationID: "OB"}, ""},
-		{"namespace", store.EventQuery{Namespace: "ns-a"}, "a"},
-		{"method", store.EventQuery{Method: "UpdateProject"}, "cb"},
-		{"action", store.EventQuery{Action: iam.ActionCreated}, "a"},
-		{"principal", store.EventQuery{PrincipalName: "User c"}, "c"},
-		{"principal in other case", store.EventQuery{PrincipalName: "user c"}, ""},
-		{"status code", store.EventQuery{StatusCode: 200}, "ca"},
-		{"no such status code", store.EventQuery{StatusCode: 404}, ""},
-		{"resource", store.EventQuery{ResourceID: "b"}, "b"},
-		{"a resource of all", store.EventQuery{ResourceID: "shared"}, "cba"},
-		{"no such resource", store.EventQuery{ResourceID: "x"}, ""},
+		{"Organization", store.EventQuery{EventScope: store.EventScope{OrganizationID: "ob"}}, "b"},
+		{"Organization in other case", store.EventQuery{EventScope: store.EventScope{OrganizationID: "OB"}}, ""},
+		{"namespace", store.EventQuery{EventScope: store.EventScope{Namespace: "ns-a"}}, "a"},
+		{"method", store.EventQuery{EventFilter: store.EventFilter{Method: "UpdateProject"}}, "cb"},
+		{"action", store.EventQuery{EventFilter: store.EventFilter{Action: iam.ActionCreated}}, "a"},
+		{"principal", store.EventQuery{EventFilter: store.EventFilter{PrincipalName: "User c"}}, "c"},
+		{"principal in other case", store.EventQuery{EventFilter: store.EventFilter{PrincipalName: "user c"}}, ""},
+		{"status code", store.EventQuery{EventFilter: store.EventFilter{StatusCode: 200}}, "ca"},
+		{"no such status code", store.EventQuery{EventFilter: store.EventFilter{StatusCode: 404}}, ""},
+		{"resource", store.EventQuery{EventFilter: store.EventFilter{ResourceID: "b"}}, "b"},
+		{"a resource of all", store.EventQuery{EventFilter: store.EventFilter{ResourceID: "shared"}}, "cba"},
+		{"no such resource", store.EventQuery{EventFilter: store.EventFilter{ResourceID: "x"}}, ""},
 		{"before the second", store.EventQuery{Before: 2}, "a"},
 		{"a limit", store.EventQuery{Limit: 2}, "cb"},
 		{"all at once", store.EventQuery{
-			OrganizationID: "ob", Namespace: "ns-b", Method: "UpdateProject", Action: iam.ActionUpdated,
-			PrincipalName: "User b", ResourceID: "b", StatusCode: 403, Before: 3, Limit: 1,
+			EventScope: store.EventScope{OrganizationID: "ob", Namespace: "ns-b"},
+			EventFilter: store.EventFilter{
+				Method: "UpdateProject", Action: iam.ActionUpdated, PrincipalName: "User b", ResourceID: "b", StatusCode: 403,
+			},
+			Before: 3, Limit: 1,
 		}, "b"},
-		{"two that do not meet", store.EventQuery{OrganizationID: "oa", ResourceID: "b"}, ""},
+		{"two that do not meet", store.EventQuery{EventScope: store.EventScope{OrganizationID: "oa"}, EventFilter: store.EventFilter{ResourceID: "b"}}, ""},
 	}
 	for _, test := range tests {
 		got := ""
@@ -157,7 +160,7 @@ func testEventPages(t *testing.T, h Harness) {
 		t.Errorf("without a limit there are %d events, want %d", len(got), store.MaxPageSize)
 	}
 	var sequences []int64
-	for query := (store.EventQuery{ResourceID: "r", Limit: 300}); ; {
+	for query := (store.EventQuery{EventFilter: store.EventFilter{ResourceID: "r"}, Limit: 300}); ; {
 		page := events(t, s, query)
 		if len(page) == 0 {
 			break
