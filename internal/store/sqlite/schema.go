@@ -50,7 +50,7 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writers, files)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writers, files, goose.WithGoMigrations(sealing()))
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
@@ -59,9 +59,10 @@ func (s *Store) migrations() (*goose.Provider, error) {
 
 // identify draws the incarnation of a new store, and reads that of an old one.
 func (s *Store) identify(ctx context.Context) error {
-	_, err := s.writers.ExecContext(ctx, "INSERT INTO meta (one, incarnation) VALUES (1, ?) ON CONFLICT DO NOTHING", uuid.NewString())
+	_, err := s.writers.ExecContext(ctx,
+		"INSERT INTO meta (one, incarnation, term_key) VALUES (1, ?, randomblob(16)) ON CONFLICT DO NOTHING", uuid.NewString())
 	if err == nil {
-		err = s.writers.QueryRowContext(ctx, "SELECT incarnation FROM meta").Scan(&s.incarnation)
+		err = s.writers.QueryRowContext(ctx, "SELECT incarnation, term_key FROM meta").Scan(&s.incarnation, &s.key)
 	}
 	if err != nil {
 		return fmt.Errorf("read the store's incarnation: %w", err)
@@ -95,7 +96,7 @@ func (s *Store) halfMade(ctx context.Context) bool {
 // left out: reading them all would take long.
 func (s *Store) checkWhole(ctx context.Context) error {
 	rows, err := s.writers.QueryContext(ctx, `SELECT name FROM sqlite_schema
-		WHERE type = 'table' AND name IN ('meta', 'entities', 'entity_references', 'changes')`)
+		WHERE type = 'table' AND name IN ('meta', 'entities', 'entity_references', 'changes', 'audit_chains')`)
 	var tables []string
 	err = scanAll(rows, err, func(rows *sql.Rows) error {
 		var table string

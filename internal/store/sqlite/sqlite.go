@@ -61,6 +61,7 @@ type Store struct {
 	clock       func() time.Time
 	keepChanges int64
 	incarnation string
+	key         termKey
 	lock        *os.File
 
 	readers    *sql.DB

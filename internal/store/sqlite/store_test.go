@@ -189,18 +189,23 @@ func TestPlans(t *testing.T) {
 		}
 	}
 	for name, query := range map[string]store.EventQuery{
-		"all": {}, "organization": {EventScope: store.EventScope{OrganizationID: "o"}}, "namespace": {EventScope: store.EventScope{Namespace: "n"}}, "method": {EventFilter: store.EventFilter{Method: "m"}},
-		"action": {EventFilter: store.EventFilter{Action: "a"}}, "status code": {EventFilter: store.EventFilter{StatusCode: 403}}, "principal": {EventFilter: store.EventFilter{PrincipalName: "p"}}, "resource": {EventFilter: store.EventFilter{ResourceID: "r"}}, "before": {EventScope: store.EventScope{Namespace: "n"}, Before: 7},
+		"nothing": {}, "a namespace": {EventScope: store.EventScope{Namespace: "n"}}, "a method": {EventFilter: store.EventFilter{Method: "m"}},
+		"two":  {EventScope: store.EventScope{Namespace: "n", NamespaceUID: "u"}, EventFilter: store.EventFilter{Method: "m", Action: "a"}},
+		"time": {Since: time.Unix(1, 0), Until: time.Unix(2, 0)},
 	} {
-		text, args := eventText(query)
-		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "TEMP B-TREE") && name != "resource" ||
-			strings.Contains(plan, "SCAN") && name != "all" {
+		text, args := selectText(s.key.termsFor(query), window{bounded: !query.Until.IsZero()}, 10)
+		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") ||
+			!strings.HasPrefix(plan, "SEARCH d USING PRIMARY KEY (term=? AND sequence>? AND sequence<?)") {
 			t.Errorf("events by %s: %s", name, plan)
+		}
+		text, args = s.afterText(query.EventScope, 1, 10)
+		if plan := explainPlan(t, s, text, args); strings.Contains(plan, "SCAN audit_") || strings.Contains(plan, "SCAN e") {
+			t.Errorf("events after another by %s: %s", name, plan)
 		}
 	}
 	for name, text := range map[string]string{
 		"attributions": attributionsText, "forgotten": "SELECT 1 " + forgotten, "aged": "SELECT sequence " + aged,
-		"told": toldText, "settled": "SELECT 1 " + settled,
+		"rarest": rarestText, "told": toldText, "settled": "SELECT 1 " + settled,
 	} {
 		args := make([]any, strings.Count(text, "?"))
 		for i := range args {

@@ -28,7 +28,7 @@ func OpenView(ctx context.Context, path string) (*View, error) {
 	if s.readers, err = openReadOnly(path); err != nil {
 		return nil, err
 	}
-	if err := s.readers.QueryRowContext(ctx, "SELECT incarnation FROM meta").Scan(&s.incarnation); err != nil {
+	if err := s.readers.QueryRowContext(ctx, "SELECT incarnation, term_key FROM meta").Scan(&s.incarnation, &s.key); err != nil {
 		_ = s.readers.Close()
 		return nil, fmt.Errorf("read the store at %s: %w", path, err)
 	}

@@ -77,7 +77,7 @@ func (s *Store) begin(ctx context.Context, relaxed bool) (*transaction, error) {
 		s.drop()
 		return nil, err
 	}
-	if err := queryOne(ctx, t, "SELECT revision FROM meta", nil, &t.first); err != nil {
+	if err := queryOne(ctx, t, "SELECT revision, sequence FROM meta", nil, &t.first, &t.sequence); err != nil {
 		t.end()
 		return nil, err
 	}
@@ -99,7 +99,10 @@ type transaction struct {
 	session *session
 	// first and last are the revisions before the transaction and of its latest change.
 	first, last int64
-	appended    bool
+	// sequence is that of the newest audit event.
+	sequence int64
+	// appended says that something was written that takes no revision.
+	appended bool
 	// attributed is how many records of who asked the transaction adds.
 	attributed int
 	// failed is the first error of SQLite. It may have rolled everything back by itself
@@ -145,10 +148,10 @@ func (t *transaction) commit(ctx context.Context) error {
 	if !t.wrote() {
 		return nil // end rolls back nothing
 	}
+	if err := t.exec(ctx, "UPDATE meta SET revision = ?, sequence = ?", t.last, t.sequence); err != nil {
+		return err
+	}
 	if t.last > t.first {
-		if err := t.exec(ctx, "UPDATE meta SET revision = ?", t.last); err != nil {
-			return err
-		}
 		if err := t.trim(ctx); err != nil {
 			return err
 		}

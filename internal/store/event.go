@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import "fmt"
+
+// BadEventError says why an audit event is not taken. Nothing of it was written, and a
+// transaction can go on after it.
+type BadEventError struct {
+	// ID is that of the event; empty where it has none.
+	ID     string
+	Reason string
+	// Known: what the event tells is there already, as when it is sent a second time.
+	Known bool
+}
+
+// Error names the event, and what is wrong with it.
+func (e *BadEventError) Error() string {
+	if e.ID == "" {
+		return "the audit event is not taken: " + e.Reason
+	}
+	return fmt.Sprintf("audit event %s is not taken: %s", e.ID, e.Reason)
+}
+
+// UnreadableEventError says that what the store holds as an audit event cannot be read: somebody
+// has altered the store by other means than this program.
+type UnreadableEventError struct {
+	Sequence int64
+	Err      error
+}
+
+// Error names the event by its sequence.
+func (e *UnreadableEventError) Error() string {
+	return fmt.Sprintf("audit event %d cannot be read: %v", e.Sequence, e.Err)
+}
+
+// Unwrap gives what was found.
+func (e *UnreadableEventError) Unwrap() error { return e.Err }

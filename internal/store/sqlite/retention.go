@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
+)
+
+// DropEvents removes the oldest events of a chain that were recorded before a time.
+func (t *transaction) DropEvents(ctx context.Context, organizationID string, before time.Time, limit int) (store.Dropped, error) {
+	dropped, err := t.drop(ctx, organizationID, nanoseconds(before), max(limit, 0))
+	if err != nil {
+		return store.Dropped{}, fmt.Errorf("drop audit events: %w", err)
+	}
+	return dropped, nil
+}
+
+func (t *transaction) drop(ctx context.Context, organizationID string, before int64, limit int) (store.Dropped, error) {
+	oldest, err := t.oldest(ctx, organizationID, before, limit)
+	if err != nil || len(oldest) == 0 {
+		return store.Dropped{}, err
+	}
+	t.appended = true
+	if err := t.removeEvents(ctx, oldest); err != nil {
+		return store.Dropped{}, err
+	}
+	first, last := oldest[0], oldest[len(oldest)-1]
+	err = t.exec(ctx, "UPDATE audit_chains SET dropped_sequence = ?, dropped_hash = ? WHERE organization_id = ?",
+		last.Sequence, last.Seal.Hash[:], organizationID)
+	if err != nil {
+		return store.Dropped{}, err
+	}
+	return store.Dropped{
+		Count: len(oldest), First: first.Sequence, Last: last.Sequence, FirstAt: first.RecordedAt, LastAt: last.RecordedAt,
+	}, nil
+}
+
+// oldest gives the events of a chain up to the first that was not recorded before a time, as readers see them.
+func (t *transaction) oldest(ctx context.Context, organizationID string, before int64, limit int) ([]iam.Event, error) {
+	list := facet{listChain, organizationID}
+	var found []iam.Event
+	end := false
+	err := t.query(ctx, "SELECT "+shownColumns+", e.recorded_at FROM "+bothLists+
+		" AS d CROSS JOIN audit_events AS e ON e.sequence = d.sequence "+shownJoins+" ORDER BY d.sequence",
+		[]any{t.s.key.term("", list), 0, t.s.key.term("", list.of(true)), 0, limit}, func(rows *sql.Rows) error {
+			if end {
+				return nil
+			}
+			var at int64
+			event, err := t.s.scanShown(rows, &at)
+			if err != nil {
+				return err
+			}
+			end = at >= before
+			if !end && event.Organization.ID == organizationID {
+				found = append(found, event)
+			}
+			return nil
+		})
+	return found, err
+}
+
+// statement is one that writes.
+type statement struct {
+	text string
+	args []any
+}
+
+// removeEvents removes events, and all that there is of them besides.
+func (t *transaction) removeEvents(ctx context.Context, events []iam.Event) error {
+	var sequences []int64
+	var listed [][2]int64
+	newest := map[store.EventScope]int64{}
+	for _, e := range events {
+		sequences = append(sequences, e.Sequence)
+		for _, term := range t.s.key.termsOf(e) {
+			listed = append(listed, [2]int64{term, e.Sequence})
+		}
+		newest[store.EventScope{OrganizationID: e.Organization.ID, Namespace: e.Namespace, NamespaceUID: e.NamespaceUID}] = e.Sequence
+	}
+	pairs, err := json.Marshal(listed)
+	if err != nil {
+		return err
+	}
+	all := jsonOf(sequences)
+	steps := []statement{
+		{"DELETE FROM audit_index WHERE (term, sequence) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))", []any{string(pairs)}},
+		{"DELETE FROM audit_origins WHERE event_sequence IN (SELECT value FROM json_each(?))", []any{all}},
+		{"DELETE FROM audit_events WHERE sequence IN (SELECT value FROM json_each(?))", []any{all}},
+		{"DELETE FROM audit_blocks WHERE block < (SELECT coalesce(min(sequence), ?) FROM audit_events) >> ?", []any{t.sequence, blockBits}},
+	}
+	for place, sequence := range newest {
+		steps = append(steps, statement{`INSERT INTO audit_dropped (organization_id, namespace, namespace_uid, sequence) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, []any{place.OrganizationID, place.Namespace, place.NamespaceUID, sequence}})
+	}
+	for _, step := range steps {
+		if err := t.exec(ctx, step.text, step.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
