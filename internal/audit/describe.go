@@ -205,13 +205,7 @@ func note(m method, entity iam.Entity) Note {
 	return n
 }
 
-func noteAbout(m method, id, name string) Note {
-	info := methods[m]
-	return Note{
-		Method: info.Name, Action: info.Action, Product: info.Product, Service: info.Service, OwnAct: info.OwnAct,
-		Resources: []iam.EventResource{{Kind: info.Kind, Type: info.Type, ID: id, Name: name, Action: info.Action}},
-	}
-}
+func noteAbout(m method, id, name string) Note { return noteOf(methods[m], id, name) }
 
 // projectOf is the Project that an entity belongs to. An API key's default Project is not
 // one: it is only preferred, and grants nothing.

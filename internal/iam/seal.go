@@ -109,6 +109,9 @@ type Checkpoint struct {
 	Heads []ChainHead `json:"heads"`
 	// Full says that all chains are there, so that nothing before is needed to verify what follows.
 	Full bool `json:"full"`
+	// Oldest is the number of the oldest checkpoint that is kept, which is Full or the first.
+	// What retention removed before it is not missing.
+	Oldest int64 `json:"oldest"`
 	// KeyID names the key of the Signature.
 	KeyID string `json:"keyID"`
 	// Signature is that of Signed, by Ed25519 (RFC 8032).
