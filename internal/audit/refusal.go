@@ -57,7 +57,7 @@ func (r *Recorder) Refuse(ctx context.Context, tx store.Tx, refusal Refusal) err
 	cause := refusal.Cause
 	cause.Authorship = nil
 	event := r.event(refusal.note(method), at, cause)
-	event.StatusCode, event.Reason = refusal.StatusCode, shortened(refusal.Reason)
+	event.StatusCode, event.Reason = refusal.StatusCode, shortened(refusal.Reason, maxReason)
 	if err := tx.Append(ctx, event); err != nil {
 		return fmt.Errorf("append the audit event of a refused %s: %w", method.Name, err)
 	}
@@ -75,15 +75,15 @@ func (f Refusal) note(method MethodInfo) Note {
 	return n
 }
 
-// shortened keeps what fits, in whole characters.
-func shortened(reason string) string {
-	reason = strings.ToValidUTF8(reason, string(utf8.RuneError))
-	if len(reason) <= maxReason {
-		return reason
+// shortened keeps what fits into a number of bytes, in whole characters.
+func shortened(text string, most int) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if len(text) <= most {
+		return text
 	}
-	end := maxReason - len(cut)
-	for !utf8.RuneStart(reason[end]) {
+	end := most - len(cut)
+	for !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return reason[:end] + cut
+	return text[:end] + cut
 }

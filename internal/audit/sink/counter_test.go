@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sink_test
+
+import (
+	"testing"
+
+	"github.com/iam-operator/iam-operator/internal/audit/sink"
+	"github.com/iam-operator/iam-operator/internal/iam"
+)
+
+// What was recorded before the start was counted then; an origin is no event of its own.
+func TestCounterCountsWhatIsNew(t *testing.T) {
+	const events = "iam_operator_audit_events_total"
+	s := newStore(t)
+	metrics, registry := newMetrics(t)
+	submit(t, s, several("acme", 1, 5)...)
+	start(t, &sink.Follower{Store: s, Sink: sink.Counter{Metrics: metrics}, Metrics: metrics})
+	// When the follower has begun can't be seen, but what comes after its first event is counted.
+	await(t, "it counts", func() bool {
+		submit(t, s, eventOf("first", 1))
+		return value(t, registry, events, "first") > 0
+	})
+	answered := func(code int, method string) func(*iam.Event) {
+		return func(e *iam.Event) { e.StatusCode, e.Method = code, method }
+	}
+	submit(t, s,
+		eventOf("acme", 6), eventOf("acme", 7), eventOf("acme", 8, answered(403, "CreateAPIKey")), eventOf("acme", 9, answered(422, "CreateAPIKey")),
+		eventOf("acme", 10, answered(204, "DeleteAPIKey")), eventOf("acme", 11, func(e *iam.Event) {
+			e.Origin = &iam.EventOrigin{EventID: "acme-1", EventSequence: 1, SourceIP: "192.0.2.7", UserAgent: "kubectl"}
+		}), eventOf("last", 12))
+	await(t, "the last event", func() bool { return value(t, registry, events, "last") > 0 })
+	for name, test := range map[string]struct {
+		labels []string
+		want   float64
+	}{
+		"done":      {[]string{"acme", "home-of-acme", "CreateAPIKey", "done"}, 2},
+		"forbidden": {[]string{"acme", "home-of-acme", "CreateAPIKey", "forbidden"}, 1},
+		"refused":   {[]string{"acme", "home-of-acme", "CreateAPIKey", "refused"}, 1},
+		"deleted":   {[]string{"acme", "home-of-acme", "DeleteAPIKey", "done"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := value(t, registry, events, test.labels...); got != test.want {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
+	}
+	if value(t, registry, "iam_operator_audit_sink_failures_total", "") != -1 {
+		t.Error("the counter is measured as if it were a sink")
+	}
+}
+
+// All operators of a process share the registry.
+func TestMetricsAreShared(t *testing.T) {
+	_, registry := newMetrics(t)
+	if _, err := sink.NewMetrics(registry); err != nil {
+		t.Error(err)
+	}
+}

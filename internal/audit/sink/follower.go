@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sink hands audit events on: to a stream, a file, a receiver of OpenTelemetry logs,
+// and to the counters that alerts are made of. Each is followed by a cursor of its own in the
+// store, which moves after the events were delivered: whatever fails meanwhile, each event is
+// delivered at least once, in order, and nothing ever waits for a sink but the sink itself.
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
+)
+
+const (
+	// batchSize is how many events are delivered at once, at most.
+	batchSize = 500
+	// After a failure it is tried again after firstWait, then after twice as long, up to longestWait.
+	firstWait   = time.Second
+	longestWait = time.Minute
+)
+
+// Sink is where events go.
+type Sink interface {
+	// Deliver returns nil once the events are where they should be; with an error, some may be,
+	// and all will be delivered again. They are in the order of their sequences, as they were
+	// sealed: also those that only give another's origin. One call follows another.
+	Deliver(ctx context.Context, events []iam.Event) error
+}
+
+// Follower delivers events to a sink. All fields but Name and Metrics are needed.
+type Follower struct {
+	Store store.Store
+	Sink  Sink
+	// Name is that of the cursor in the store: where the sink goes on after a restart. A new one
+	// begins with the oldest event that is kept. Without a name nothing is kept, and it begins
+	// with what is recorded after Run began.
+	Name    string
+	Metrics *Metrics
+	Clock   clock.Clock
+	Log     logr.Logger
+
+	cursor int64
+	begun  bool
+	// lostUpTo is up to which event it was said what is lost, so that each is said once.
+	lostUpTo int64
+}
+
+// Run delivers until the context ends, or the store is closed. It returns nil then, and never
+// before: what fails is tried again.
+func (f *Follower) Run(ctx context.Context) error {
+	f.Metrics.begin(f.Name)
+	size, wait := batchSize, firstWait
+	for {
+		changed := f.Store.Changed()
+		delivered, err := f.step(ctx, size)
+		switch {
+		case ctx.Err() != nil || errors.Is(err, store.ErrClosed):
+			return nil
+		case err != nil:
+			f.Metrics.failed(f.Name)
+			f.Log.Error(err, "Audit events could not be delivered; they are kept, and delivered later", "sink", f.Name, "after", f.cursor, "retryIn", wait)
+			pause(ctx, f.Clock.After(wait))
+			// A receiver may refuse what is too much at once, and take less.
+			size, wait = max(size/2, 1), min(2*wait, longestWait)
+		case delivered == 0:
+			pause(ctx, changed)
+		default:
+			size, wait = min(2*size, batchSize), firstWait
+		}
+	}
+}
+
+func pause[T any](ctx context.Context, until <-chan T) {
+	select {
+	case <-ctx.Done():
+	case <-until:
+	}
+}
+
+// step delivers the next events, if there are any, and says how many.
+func (f *Follower) step(ctx context.Context, limit int) (int, error) {
+	if err := f.begin(ctx); err != nil {
+		return 0, err
+	}
+	events, err := f.Store.EventsAfter(ctx, store.EventScope{}, f.cursor, limit)
+	if errors.Is(err, store.ErrEventsGone) {
+		events, err = f.rest(ctx, limit)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the audit events after %d: %w", f.cursor, err)
+	}
+	if err := f.measure(ctx); err != nil || len(events) == 0 {
+		return 0, err
+	}
+	if err := f.Sink.Deliver(ctx, events); err != nil {
+		return 0, err
+	}
+	if err := f.move(ctx, events[len(events)-1].Sequence); err != nil {
+		return 0, err
+	}
+	f.Metrics.delivered(f.Name, len(events))
+	return len(events), f.measure(ctx)
+}
+
+// begin finds out where to go on, once.
+func (f *Follower) begin(ctx context.Context) error {
+	if f.begun {
+		return nil
+	}
+	all, err := f.Store.EventRange(ctx, store.EventScope{})
+	f.cursor = all.Newest
+	if err == nil && f.Name != "" {
+		f.cursor, err = f.Store.Cursor(ctx, f.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("find where to go on: %w", err)
+	}
+	if f.cursor == 0 {
+		f.lostUpTo = all.Dropped // A new sink has lost nothing.
+	}
+	f.begun = true
+	return nil
+}
+
+func (f *Follower) move(ctx context.Context, sequence int64) error {
+	if f.Name != "" {
+		if err := f.Store.MoveCursor(ctx, f.Name, sequence); err != nil {
+			return fmt.Errorf("remember what was delivered: %w", err)
+		}
+	}
+	f.cursor = sequence
+	return nil
+}
+
+// rest gives the oldest events after the cursor that are still there, where retention has
+// removed some. Organizations keep theirs for different times, so that what one has removed
+// says nothing of the others: each chain is asked for what it has.
+func (f *Follower) rest(ctx context.Context, limit int) ([]iam.Event, error) {
+	all, err := f.Store.EventRange(ctx, store.EventScope{})
+	if err != nil {
+		return nil, err
+	}
+	var heads []iam.ChainHead
+	_, err = f.Store.Write(ctx, func(tx store.Tx) (err error) {
+		heads, err = tx.ChainHeads(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var events []iam.Event
+	for _, head := range heads {
+		if head.Sequence <= f.cursor {
+			continue
+		}
+		scope := store.EventScope{OrganizationID: head.OrganizationID, OwnChain: head.OrganizationID == ""}
+		kept, err := f.Store.EventsAfter(ctx, scope, max(f.cursor, head.DroppedSequence), limit)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, kept...)
+		slices.SortFunc(events, func(a, b iam.Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		events = events[:min(limit, len(events))]
+	}
+	return events, f.skip(ctx, events, all.Dropped)
+}
+
+// skip says which events a sink never gets: those up to the newest that retention has removed
+// that are not among what is still there.
+func (f *Follower) skip(ctx context.Context, kept []iam.Event, dropped int64) error {
+	if len(kept) == 0 {
+		f.lose(kept, dropped)
+		return f.move(ctx, dropped)
+	}
+	f.lose(kept, min(dropped, kept[len(kept)-1].Sequence))
+	return nil
+}
+
+func (f *Follower) lose(kept []iam.Event, upTo int64) {
+	after := max(f.cursor, f.lostUpTo)
+	lost := upTo - after
+	for _, event := range kept {
+		if event.Sequence > after && event.Sequence <= upTo {
+			lost--
+		}
+	}
+	f.lostUpTo = max(f.lostUpTo, upTo)
+	if lost <= 0 {
+		return
+	}
+	f.Metrics.lost(f.Name, lost)
+	f.Log.Error(store.ErrEventsGone, "Retention has removed audit events before they were delivered", "sink", f.Name, "after", after, "upTo", upTo, "lost", lost)
+}
+
+// measure says how far the sink is behind.
+func (f *Follower) measure(ctx context.Context) error {
+	all, err := f.Store.EventRange(ctx, store.EventScope{})
+	if err != nil {
+		return fmt.Errorf("find the newest audit event: %w", err)
+	}
+	f.Metrics.behind(f.Name, all.Newest-f.cursor)
+	return nil
+}
