@@ -122,17 +122,18 @@ func (e *Export) Run(ctx context.Context, to io.Writer, former *Resumed) (Counts
 	if err != nil {
 		return Counts{}, err
 	}
+	var from position
 	if former == nil {
 		header := &Header{Format: Format, Incarnation: at.incarnation, Query: e.Query, Filtered: filtered(e.Query), Chains: bases(at.heads), Oldest: max(at.last.Oldest, 1)}
 		err = out.write(Record{Header: header})
 	} else {
 		err = former.continues(at, e.Query)
-		out.counts = former.Counts
+		out.counts, from = former.Counts, former.position()
 	}
 	if err != nil {
 		return Counts{}, err
 	}
-	err = at.walk(ctx, e.Source, position{out.counts.Sequence, out.counts.Checkpoint}, visitor{
+	err = at.walk(ctx, e.Source, from, visitor{
 		event: func(chain string, event iam.Event) error {
 			record, err := e.record(ctx, chain, event)
 			if err != nil {

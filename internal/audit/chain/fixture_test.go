@@ -26,6 +26,7 @@ type tb interface {
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
+	Context() context.Context
 }
 
 var start = time.Date(2026, time.November, 1, 12, 0, 0, 0, time.UTC)
@@ -106,7 +107,7 @@ func newWorld(t tb, folder string) *world {
 func (w *world) open(t tb) {
 	t.Helper()
 	var err error
-	if w.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: w.path, Clock: w.clock.Now}); err != nil {
+	if w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: w.path, Clock: w.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	w.signer = w.newSigner()
@@ -142,7 +143,7 @@ func (w *world) record(t tb, organizations ...string) []iam.Event {
 		w.clock.advance(time.Second)
 		events = append(events, w.event(organization))
 	}
-	if err := w.store.Submit(context.Background(), events...); err != nil {
+	if err := w.store.Submit(t.Context(), events...); err != nil {
 		t.Fatal(err)
 	}
 	return events
@@ -151,10 +152,10 @@ func (w *world) record(t tb, organizations ...string) []iam.Event {
 // sign makes a checkpoint, and publishes it.
 func (w *world) sign(t tb) iam.Checkpoint {
 	t.Helper()
-	if err := w.signer.Write(context.Background(), nil); err != nil {
+	if err := w.signer.Write(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	last, err := w.store.LastCheckpoint(context.Background())
+	last, err := w.store.LastCheckpoint(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,9 @@ func (w *world) verify(t tb) chain.Result {
 
 func (w *world) verifyAgainst(t tb, trust chain.Trust) chain.Result {
 	t.Helper()
-	result, err := chain.VerifyStore(context.Background(), storeSource{w.store}, trust, nil)
+	view := w.view(t)
+	defer view.close()
+	result, err := chain.VerifyStore(t.Context(), view, trust, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,8 +187,8 @@ func (w *world) organization(t tb, id string, keeps time.Duration) {
 		Head: iam.Head{ID: id, OrganizationID: id, CreatedAt: start, Object: iam.Object{Kind: iam.KindOrganization, Namespace: "home-" + id, Name: id, UID: id}},
 		Name: "Org " + id, NamespaceUID: "uid-" + id, AuditRetention: keeps,
 	}
-	_, err := w.store.Write(context.Background(), func(tx store.Tx) error {
-		_, err := tx.Put(context.Background(), o)
+	_, err := w.store.Write(t.Context(), func(tx store.Tx) error {
+		_, err := tx.Put(t.Context(), o)
 		return err
 	})
 	if err != nil {

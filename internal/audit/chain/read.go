@@ -68,8 +68,17 @@ func (r *Resumed) Fits(ctx context.Context, e *Export) error {
 	if err := r.continues(at, e.Query); err != nil {
 		return err
 	}
-	_, err = at.streams(ctx, e.Source, r.Counts.Sequence)
+	_, err = at.streams(ctx, e.Source, r.position())
 	return err
+}
+
+// position is where the export goes on.
+func (r *Resumed) position() position {
+	begun := map[string]int64{}
+	for _, head := range r.Header.Chains {
+		begun[head.OrganizationID] = head.DroppedSequence
+	}
+	return position{r.Counts.Sequence, r.Counts.Checkpoint, begun}
 }
 
 // continues says why an export can't go on with a cut of a store.

@@ -96,6 +96,13 @@ func onlyHeads(heads []iam.ChainHead, only *string) []iam.ChainHead {
 type position struct {
 	sequence   int64
 	checkpoint int64
+	// begun are the sequences after which the chains began when the reading did; nil for a reading that begins.
+	begun map[string]int64
+}
+
+// missed says whether retention has since removed events of a chain that the reader has not come to.
+func (p position) missed(head iam.ChainHead) bool {
+	return p.begun != nil && head.DroppedSequence > max(p.sequence, p.begun[head.OrganizationID])
 }
 
 // visitor is shown what a walk comes past. What it returns ends the walk.
@@ -107,7 +114,7 @@ type visitor struct {
 // walk shows the events of a cut and its checkpoints in the order of the sequence, each checkpoint
 // after all that it covers, beginning after a position.
 func (c cut) walk(ctx context.Context, source Source, after position, visit visitor) error {
-	streams, err := c.streams(ctx, source, after.sequence)
+	streams, err := c.streams(ctx, source, after)
 	if err != nil {
 		return err
 	}
@@ -135,14 +142,14 @@ func (c cut) walk(ctx context.Context, source Source, after position, visit visi
 }
 
 // streams opens all chains of a cut.
-func (c cut) streams(ctx context.Context, source Source, after int64) (*streams, error) {
+func (c cut) streams(ctx context.Context, source Source, after position) (*streams, error) {
 	opened := &streams{}
 	page := min(max(buffered/max(len(c.heads), 1), fewest), store.MaxPageSize)
 	for _, head := range c.heads {
-		if head.DroppedSequence > after && after > 0 {
-			return nil, fmt.Errorf("%w: retention has removed events after %d; begin a new export", store.ErrEventsGone, after)
+		if after.missed(head) {
+			return nil, fmt.Errorf("%w: retention has removed events after %d; begin a new export", store.ErrEventsGone, after.sequence)
 		}
-		s := &stream{head: head, after: max(head.DroppedSequence, after), limit: page}
+		s := &stream{head: head, after: max(head.DroppedSequence, after.sequence), limit: page}
 		more, err := s.fill(ctx, source)
 		if err != nil {
 			return nil, err

@@ -26,3 +26,7 @@ func (s storeSource) ChainHeads(ctx context.Context) (heads []iam.ChainHead, err
 }
 
 func (s storeSource) Unlisted(context.Context) (int64, error) { return 0, nil }
+
+func (storeSource) close() {}
+
+func (w *world) view(tb) storeSource { return storeSource{w.store} }

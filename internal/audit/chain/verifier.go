@@ -284,7 +284,7 @@ func (v *verifier) end(head iam.ChainHead) *Finding {
 
 // beginning compares what was removed from a chain with what was signed.
 func (v *verifier) beginning(c *chainState, head iam.ChainHead) *Finding {
-	signed := iam.ChainHead{OrganizationID: head.OrganizationID}
+	signed := iam.ChainHead{DroppedHash: iam.GenesisHash(v.result.Incarnation, head.OrganizationID)}
 	if c.signed != nil {
 		signed = *c.signed
 	}
@@ -292,11 +292,11 @@ func (v *verifier) beginning(c *chainState, head iam.ChainHead) *Finding {
 		return &Finding{Problem: problem, OrganizationID: head.OrganizationID, Sequence: head.DroppedSequence, Text: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case v.result.Checkpoints == 0:
+	case v.result.Checkpoints == 0 && head.DroppedSequence > 0: // which newest says nothing vouches for
 		return nil
 	case head.DroppedSequence != signed.DroppedSequence:
 		return found(Removed, "that retention removed all up to it was never signed; what was signed is up to event %d", signed.DroppedSequence)
-	case head.DroppedSequence > 0 && head.DroppedHash != signed.DroppedHash:
+	case head.DroppedHash != signed.DroppedHash:
 		return found(Altered, "the hash of what retention removed is not what was signed")
 	case !c.baseSigned:
 		return found(Removed, "the chain begins after event %d, and it was never signed that retention removed all up to it", c.baseSequence)
