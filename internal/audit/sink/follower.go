@@ -43,7 +43,7 @@ type Follower struct {
 	Sink  Sink
 	// Name is that of the cursor in the store: where the sink goes on after a restart. A new one
 	// begins with the oldest event that is kept. Without a name nothing is kept, and it begins
-	// with what is recorded after Run began.
+	// with what is recorded after Begin.
 	Name    string
 	Metrics *Metrics
 	Clock   clock.Clock
@@ -89,7 +89,7 @@ func pause[T any](ctx context.Context, until <-chan T) {
 
 // step delivers the next events, if there are any, and says how many.
 func (f *Follower) step(ctx context.Context, limit int) (int, error) {
-	if err := f.begin(ctx); err != nil {
+	if err := f.Begin(ctx); err != nil {
 		return 0, err
 	}
 	events, err := f.Store.EventsAfter(ctx, store.EventScope{}, f.cursor, limit)
@@ -112,8 +112,9 @@ func (f *Follower) step(ctx context.Context, limit int) (int, error) {
 	return len(events), f.measure(ctx)
 }
 
-// begin finds out where to go on, once.
-func (f *Follower) begin(ctx context.Context) error {
+// Begin finds out where to go on, once. Run does it, too; who calls it before knows that
+// whatever is recorded afterwards will be delivered.
+func (f *Follower) Begin(ctx context.Context) error {
 	if f.begun {
 		return nil
 	}

@@ -16,38 +16,38 @@ type Metrics struct {
 	deliveredTotal, failedTotal, lostTotal *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics, or finds those that are registered already: all operators
-// of a process share them, as they share the registry.
+// NewMetrics registers the metrics, or finds those that are registered already.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	sinks := []string{"sink"}
 	counter := func(name, help string, labels []string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	m := &Metrics{}
-	return m, errors.Join(
-		register(registry, &m.events, counter("iam_operator_audit_events_total",
+	m := &Metrics{
+		events: counter("iam_operator_audit_events_total",
 			"Audit events recorded since the operator started, by the Organization's id and home namespace, the method, and the result: done, forbidden (401 and 403) or refused (what else is 400 and above).",
-			[]string{"organization", "home", "method", "result"})),
-		register(registry, &m.lag, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			[]string{"organization", "home", "method", "result"}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "iam_operator_audit_sink_lag_events", Help: "Audit events that a sink has not got yet.",
-		}, sinks)),
-		register(registry, &m.deliveredTotal, counter("iam_operator_audit_sink_delivered_total", "Audit events that a sink has got, those counted twice that it got again.", sinks)),
-		register(registry, &m.failedTotal, counter("iam_operator_audit_sink_failures_total", "Deliveries to a sink that failed, and are tried again.", sinks)),
-		register(registry, &m.lostTotal, counter("iam_operator_audit_sink_lost_total", "Audit events that retention removed before a sink got them.", sinks)),
-	)
+		}, sinks),
+		deliveredTotal: counter("iam_operator_audit_sink_delivered_total", "Audit events that a sink has got, those counted twice that it got again.", sinks),
+		failedTotal:    counter("iam_operator_audit_sink_failures_total", "Deliveries to a sink that failed, and are tried again.", sinks),
+		lostTotal:      counter("iam_operator_audit_sink_lost_total", "Audit events that retention removed before a sink got them.", sinks),
+	}
+	return m, errors.Join(Register(registry, &m.events), Register(registry, &m.lag),
+		Register(registry, &m.deliveredTotal), Register(registry, &m.failedTotal), Register(registry, &m.lostTotal))
 }
 
-// register puts the collector that is in the registry in its place.
-func register[C prometheus.Collector](registry prometheus.Registerer, place *C, fresh C) error {
-	*place = fresh
-	err := registry.Register(fresh)
+// Register registers a collector, or puts the one that is registered already in its place: all
+// operators of a process share the registry.
+func Register[C prometheus.Collector](registry prometheus.Registerer, place *C) error {
+	err := registry.Register(*place)
 	var known prometheus.AlreadyRegisteredError
 	if !errors.As(err, &known) {
 		return err
 	}
 	there, ok := known.ExistingCollector.(C)
 	if !ok {
-		return fmt.Errorf("a metric is registered as %T, not %T", known.ExistingCollector, fresh)
+		return fmt.Errorf("a metric is registered as %T, not %T", known.ExistingCollector, *place)
 	}
 	*place = there
 	return nil
