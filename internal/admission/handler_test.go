@@ -496,3 +496,35 @@ func TestHistoryIsBounded(t *testing.T) {
 		t.Error("a deletion is given up by the API server after a second")
 	}
 }
+
+// The API server's own audit log learns by which id our events know a request, whatever the
+// answer is, and the event of a refusal carries that id.
+func TestAnswersNameTheRequest(t *testing.T) {
+	for name, test := range map[string]struct {
+		ask     func(*bench, *testing.T) admission.Response
+		allowed bool
+	}{
+		"admitted": {func(b *bench, t *testing.T) admission.Response {
+			return named(b).Handle(t.Context(), requestTo(t, memberIn("shop", "maya"), nil))
+		}, true},
+		"refused": {func(b *bench, t *testing.T) admission.Response {
+			return named(b).Handle(t.Context(), requestTo(t, memberIn("shop", "root"), nil))
+		}, false},
+		"deleted": {func(b *bench, t *testing.T) admission.Response {
+			return named(admission.HandlerFunc(b.history.recordDeletion)).Handle(t.Context(), requestTo(t, memberIn("shop", "maya"), memberIn("shop", "maya")))
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, acme())
+			answer := test.ask(b, t)
+			if answer.Allowed != test.allowed {
+				t.Fatalf("answered %+v", answer)
+			}
+			mustEqual(t, "the annotations differ", map[string]string{"request-id": "request-1"}, answer.AuditAnnotations)
+			events := b.events(t)
+			if refused := len(events) == 1 && events[0].RequestID == "request-1"; refused == test.allowed {
+				t.Errorf("events %+v", events)
+			}
+		})
+	}
+}

@@ -82,13 +82,23 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		guard: &Guard{Reader: mgr.GetClient(), Authorize: authorize},
 	}
 	for path, handler := range map[string]admission.Handler{
-		pathValidate: validator,
+		pathValidate: named(validator),
 		pathDefault:  admission.HandlerFunc(addFinalizer),
-		pathDeletion: admission.HandlerFunc(history.recordDeletion),
+		pathDeletion: named(admission.HandlerFunc(history.recordDeletion)),
 	} {
 		mgr.GetWebhookServer().Register(path, &webhook.Admission{Handler: handler})
 	}
 	return nil
+}
+
+// named tells the API server's own audit log by which id our events know a request, whatever
+// is answered: that log knows where the request came from.
+func named(handler admission.Handler) admission.Handler {
+	return admission.HandlerFunc(func(ctx context.Context, request admission.Request) admission.Response {
+		response := handler.Handle(ctx, request)
+		response.AuditAnnotations = map[string]string{audit.RequestAnnotation: string(request.UID)}
+		return response
+	})
 }
 
 // addIndexes tells the cache by what objects are looked up here.
