@@ -21,8 +21,6 @@ const (
 	dropBatch = 50
 	// dropSlack is how long events wait beyond their time, so that many go at once and one event tells of them.
 	dropSlack = time.Hour
-	// lastWords bounds how long the event of what was removed may take when the operator ends meanwhile.
-	lastWords = 2 * time.Second
 )
 
 // Retention removes the events that are older than they are to be kept. All fields are needed.

@@ -2,31 +2,18 @@
 
 package chain_test
 
-import (
-	"context"
+import "github.com/iam-operator/iam-operator/internal/store/sqlite"
 
-	"github.com/iam-operator/iam-operator/internal/iam"
-	"github.com/iam-operator/iam-operator/internal/store"
-	"github.com/iam-operator/iam-operator/internal/store/sqlite"
-)
+// openedView is a view of a file, be there an operator that writes it or not.
+type openedView struct{ *sqlite.View }
 
-type storeSource struct{ *sqlite.Store }
-
-func (s storeSource) Incarnation() string {
-	r, _ := s.Revision(context.Background())
-	return r.Incarnation
+func (w *world) view(t tb) openedView {
+	t.Helper()
+	view, err := sqlite.OpenView(t.Context(), w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openedView{view}
 }
 
-func (s storeSource) ChainHeads(ctx context.Context) (heads []iam.ChainHead, err error) {
-	_, err = s.Write(ctx, func(tx store.Tx) error {
-		heads, err = tx.ChainHeads(ctx)
-		return err
-	})
-	return heads, err
-}
-
-func (s storeSource) Unlisted(context.Context) (int64, error) { return 0, nil }
-
-func (storeSource) close() {}
-
-func (w *world) view(tb) storeSource { return storeSource{w.store} }
+func (v openedView) close() { _ = v.Close() }

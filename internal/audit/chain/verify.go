@@ -15,32 +15,37 @@ import (
 // memory, while the store may be written. What it finds is the Finding of the result; an error means
 // that it could not go on. Progress is told the number of events that were verified so far; it may be nil.
 func VerifyStore(ctx context.Context, source Source, trust Trust, progress func(events int64)) (Result, error) {
-	var result Result
-	var err error
-	for range tries {
-		result, err = verifyStore(ctx, source, trust, progress)
-		// Retention has removed what was about to be read.
+	at, err := takeCut(ctx, source, nil)
+	for err == nil {
+		var result Result
+		result, err = at.verify(ctx, source, trust, progress)
 		if !errors.Is(err, store.ErrEventsGone) {
 			return result, err
 		}
+		// Retention has removed what was about to be read; if it was retention.
+		var later cut
+		if later, err = takeCut(ctx, source, nil); err == nil && later.last.Number == at.last.Number {
+			result.Finding = &Finding{Problem: Removed, Text: "it is recorded that retention has removed more than the list of chains says"}
+			return result, nil
+		}
+		at = later
 	}
-	return result, err
+	if finding := findingIn(err); finding != nil {
+		return Result{Incarnation: source.Incarnation(), Finding: finding}, nil
+	}
+	return Result{}, err
 }
 
-func verifyStore(ctx context.Context, source Source, trust Trust, progress func(events int64)) (Result, error) {
-	at, err := takeCut(ctx, source, nil)
-	if err != nil {
-		return Result{}, err
-	}
-	v := newVerifier(at.incarnation, trust, nil, at.last.Oldest)
-	for _, head := range at.heads {
+func (c cut) verify(ctx context.Context, source Source, trust Trust, progress func(events int64)) (Result, error) {
+	v := newVerifier(c.incarnation, trust, nil, c.last.Oldest)
+	for _, head := range c.heads {
 		v.begin(head)
 	}
 	return v.conclude(func() error {
 		if err := v.checkTrust(); err != nil {
 			return err
 		}
-		err := at.walk(ctx, source, position{}, visitor{
+		err := c.walk(ctx, source, position{}, visitor{
 			event: func(chain string, event iam.Event) error {
 				if progress != nil {
 					progress(v.result.Events)
@@ -52,7 +57,7 @@ func verifyStore(ctx context.Context, source Source, trust Trust, progress func(
 		if err != nil {
 			return err
 		}
-		if err := v.finish(at.heads); err != nil {
+		if err := v.finish(c.heads); err != nil {
 			return err
 		}
 		return listed(ctx, source)
@@ -87,10 +92,27 @@ func (v *verifier) whole(chain string, event iam.Event) error {
 // conclude runs a verification, and tells what it found from what kept it from going on.
 func (v *verifier) conclude(run func() error) (Result, error) {
 	err := run()
-	if errors.As(err, &v.result.Finding) {
+	if finding := findingIn(err); finding != nil {
+		v.result.Finding = finding
 		return v.result, nil
 	}
 	return v.result, err
+}
+
+// findingIn gives what an error tells of tampering; nil if it is something else.
+func findingIn(err error) *Finding {
+	var finding *Finding
+	var event *store.UnreadableEventError
+	var checkpoint *store.UnreadableCheckpointError
+	switch {
+	case errors.As(err, &finding):
+		return finding
+	case errors.As(err, &event):
+		return &Finding{Problem: Altered, Sequence: event.Sequence, Text: event.Err.Error()}
+	case errors.As(err, &checkpoint):
+		return &Finding{Problem: Altered, Checkpoint: max(checkpoint.Number, 1), Text: checkpoint.Err.Error()}
+	}
+	return nil
 }
 
 func orFinding(finding *Finding, err error) error {

@@ -25,8 +25,7 @@ func chainHeads(ctx context.Context, q querier) ([]iam.ChainHead, error) {
 			var head iam.ChainHead
 			var hash, dropped []byte
 			err := rows.Scan(&head.OrganizationID, &head.Sequence, &hash, &head.DroppedSequence, &dropped)
-			copy(head.Hash[:], hash)
-			copy(head.DroppedHash[:], dropped)
+			head.Hash, head.DroppedHash = hashOf(hash), hashOf(dropped)
 			heads = append(heads, head)
 			return err
 		})
@@ -101,10 +100,13 @@ func (s *Store) checkpoints(ctx context.Context, text string, args ...any) ([]ia
 		}
 		var checkpoint iam.Checkpoint
 		if err := json.Unmarshal(body, &checkpoint); err != nil {
-			return fmt.Errorf("decode checkpoint %d: %w", number, err)
+			return &store.UnreadableCheckpointError{Number: number, Err: err}
 		}
 		if checkpoint.Number != number {
-			return fmt.Errorf("checkpoint %d says that it is number %d", number, checkpoint.Number)
+			return &store.UnreadableCheckpointError{Number: number, Err: fmt.Errorf("it says that it is number %d", checkpoint.Number)}
+		}
+		if s.exact && !isExactly(body, checkpoint) {
+			return &store.UnreadableCheckpointError{Number: number, Err: errInexact}
 		}
 		found = append(found, checkpoint)
 		return nil

@@ -211,9 +211,11 @@ func (s *Store) scanSealed(rows *sql.Rows, more ...any) (iam.Event, error) {
 		return iam.Event{}, err
 	}
 	event, err := decodeEvent(sequence, body)
+	if err == nil && s.exact && !isExactly(body, event) {
+		err = &store.UnreadableEventError{Sequence: sequence, Err: errInexact}
+	}
 	event.Revision = s.revision(n).String()
-	copy(event.Seal.Previous[:], previous)
-	copy(event.Seal.Hash[:], hash)
+	event.Seal = iam.Seal{Previous: hashOf(previous), Hash: hashOf(hash)}
 	return event, err
 }
 

@@ -61,8 +61,10 @@ type Store struct {
 	clock       func() time.Time
 	keepChanges int64
 	incarnation string
-	key         termKey
-	lock        *os.File
+	// exact refuses what says the same as this program would write, and does not say it in the same bytes.
+	exact bool
+	key   termKey
+	lock  *os.File
 
 	readers    *sql.DB
 	statements statements

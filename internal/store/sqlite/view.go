@@ -24,7 +24,7 @@ type View struct{ s *Store }
 // OpenView opens the file at a path for reading. It refuses one of another schema: the log of an
 // older one is not sealed, and of a newer one nothing is known.
 func OpenView(ctx context.Context, path string) (_ *View, err error) {
-	s := &Store{path: path, closed: make(chan struct{})}
+	s := &Store{path: path, closed: make(chan struct{}), exact: true}
 	s.reader = reader{s}
 	if s.readers, err = openReadOnly(path); err != nil {
 		return nil, err
