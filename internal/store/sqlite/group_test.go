@@ -219,18 +219,12 @@ func TestNothingToSweep(t *testing.T) {
 	wantDigests(t, s, "d")
 }
 
-// TestNoResourceWithoutID keeps attempts to create, which have no id yet, out of the index by resource.
-func TestNoResourceWithoutID(t *testing.T) {
-	s := open(t, Options{Path: newPath(t)})
-	_, err := s.Write(t.Context(), func(tx store.Tx) error {
-		return tx.Append(t.Context(), iam.Event{ID: "e", Resources: []iam.EventResource{{Name: "new"}, {ID: "r"}}})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var count int
-	if err := queryOne(t.Context(), s, "SELECT count(*) FROM audit_resources", nil, &count); err != nil || count != 1 {
-		t.Errorf("%d resources are kept (%v), want 1", count, err)
+// TestNoEmptyFacet keeps what an event does not say, such as the id of what was never created, out of the index.
+func TestNoEmptyFacet(t *testing.T) {
+	e := iam.Event{ID: "e", Resources: []iam.EventResource{{Name: "new"}, {ID: "r"}, {ID: "r"}}}
+	want := []facet{{"id", "e"}, {"resourceName", "new"}, {"resourceID", "r"}}
+	if got := facetsOf(e); !slices.Equal(got, want) {
+		t.Errorf("the event is found by %q, want %q", got, want)
 	}
 }
 
@@ -249,6 +243,10 @@ func TestRelaxedCommits(t *testing.T) {
 		{"what log-in tells", func() error {
 			return s.Tell(t.Context(), iam.MemberEvent{MemberID: "m", Kind: iam.LoginFailed})
 		}, "2"},
+		{"forgetting again", func() error {
+			return errors.Join(s.Attribute(t.Context(), iam.Attribution{ObjectUID: "a"}), s.ForgetAttributions(t.Context(), "a", 1, ""))
+		}, "1"},
+		{"what was refused", func() error { return s.Submit(t.Context(), iam.Event{ID: "e"}) }, "2"},
 	} {
 		if err := step.write(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)

@@ -148,7 +148,9 @@ func downTo(t *testing.T, s *Store, version int64) {
 func TestHalfMade(t *testing.T) {
 	path := newPath(t)
 	closeStore(t, open(t, Options{Path: path}))
-	alter(t, path, "DROP TABLE told", "DROP TABLE attributions", "DROP TABLE audit_resources", "DROP TABLE audit_events", "DROP TABLE changes", "DROP TABLE entity_references",
+	alter(t, path, "DROP TABLE told", "DROP TABLE attributions", "DROP TABLE audit_events", "DROP TABLE audit_index", "DROP TABLE audit_blocks",
+		"DROP TABLE audit_origins", "DROP TABLE audit_chains", "DROP TABLE audit_dropped", "DROP TABLE audit_checkpoints", "DROP TABLE audit_cursors",
+		"DROP TABLE changes", "DROP TABLE entity_references",
 		"DROP TABLE entities", "DROP TABLE meta", "DELETE FROM goose_db_version WHERE version_id > 0", "PRAGMA application_id = 0")
 	fill(t, open(t, Options{Path: path}), "a")
 }

@@ -5,7 +5,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -67,43 +66,32 @@ func (t *transaction) oldest(ctx context.Context, organizationID string, before 
 	return found, err
 }
 
-// statement is one that writes.
-type statement struct {
-	text string
-	args []any
-}
-
 // removeEvents removes events, and all that there is of them besides.
 func (t *transaction) removeEvents(ctx context.Context, events []iam.Event) error {
+	l := t.ledger()
 	var sequences []int64
-	var listed [][2]int64
 	newest := map[store.EventScope]int64{}
 	for _, e := range events {
-		sequences = append(sequences, e.Sequence)
-		for _, term := range t.s.key.termsOf(e) {
-			listed = append(listed, [2]int64{term, e.Sequence})
+		if err := l.removeTerms(ctx, e.Sequence, l.key.termsOf(e)); err != nil {
+			return err
 		}
+		sequences = append(sequences, e.Sequence)
 		newest[store.EventScope{OrganizationID: e.Organization.ID, Namespace: e.Namespace, NamespaceUID: e.NamespaceUID}] = e.Sequence
 	}
-	pairs, err := json.Marshal(listed)
-	if err != nil {
-		return err
-	}
-	all := jsonOf(sequences)
-	steps := []statement{
-		{"DELETE FROM audit_index WHERE (term, sequence) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))", []any{string(pairs)}},
-		{"DELETE FROM audit_origins WHERE event_sequence IN (SELECT value FROM json_each(?))", []any{all}},
-		{"DELETE FROM audit_events WHERE sequence IN (SELECT value FROM json_each(?))", []any{all}},
-		{"DELETE FROM audit_blocks WHERE block < (SELECT coalesce(min(sequence), ?) FROM audit_events) >> ?", []any{t.sequence, blockBits}},
-	}
-	for place, sequence := range newest {
-		steps = append(steps, statement{`INSERT INTO audit_dropped (organization_id, namespace, namespace_uid, sequence) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, []any{place.OrganizationID, place.Namespace, place.NamespaceUID, sequence}})
-	}
-	for _, step := range steps {
-		if err := t.exec(ctx, step.text, step.args...); err != nil {
+	for _, text := range []string{
+		"DELETE FROM audit_origins WHERE event_sequence IN (SELECT value FROM json_each(?))",
+		"DELETE FROM audit_events WHERE sequence IN (SELECT value FROM json_each(?))",
+	} {
+		if err := t.exec(ctx, text, jsonOf(sequences)); err != nil {
 			return err
 		}
 	}
-	return nil
+	for place, sequence := range newest {
+		err := t.exec(ctx, `INSERT INTO audit_dropped (organization_id, namespace, namespace_uid, sequence) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, place.OrganizationID, place.Namespace, place.NamespaceUID, sequence)
+		if err != nil {
+			return err
+		}
+	}
+	return t.exec(ctx, "DELETE FROM audit_blocks WHERE block < (SELECT coalesce(min(sequence), ?) FROM audit_events) >> ?", t.sequence, blockBits)
 }

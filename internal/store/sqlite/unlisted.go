@@ -5,7 +5,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
@@ -142,23 +141,20 @@ func originOf(ctx context.Context, v view, sequence int64) (origin int64, gone b
 	return origin, gone, err
 }
 
-// missingText counts the pairs of a term and a sequence that the index lacks.
+// missingText counts the rows that the index lacks.
 const missingText = `SELECT count(*) FROM json_each(?) AS p WHERE NOT EXISTS
-	(SELECT 1 FROM audit_index AS x WHERE x.term = p.value ->> 0 AND x.sequence = p.value ->> 1)`
+	(SELECT 1 FROM audit_index AS x WHERE x.term = p.value >> 31 AND x.sequence = ? + (p.value & 0x7fffffff))`
 
 // allListed says whether all of some events are in all lists that they are found by.
 func (s *Store) allListed(ctx context.Context, v view, batch []held) (bool, error) {
-	var pairs [][2]int64
+	base := batch[0].shown.Sequence
+	var pairs []int64
 	for _, h := range batch {
 		for _, term := range s.key.termsOf(h.shown) {
-			pairs = append(pairs, [2]int64{term, h.shown.Sequence})
+			pairs = append(pairs, term<<31|(h.shown.Sequence-base))
 		}
 	}
-	text, err := json.Marshal(pairs)
-	if err != nil {
-		return false, err
-	}
 	var missing int
-	err = queryOne(ctx, v, missingText, []any{string(text)}, &missing)
+	err := queryOne(ctx, v, missingText, []any{jsonOf(pairs), base}, &missing)
 	return missing == 0, err
 }

@@ -49,6 +49,8 @@ func Run(t *testing.T, h Harness) {
 	contracts = append(contracts, listContracts()...)
 	contracts = append(contracts, pageContracts()...)
 	contracts = append(contracts, eventContracts()...)
+	contracts = append(contracts, sealContracts()...)
+	contracts = append(contracts, retentionContracts()...)
 	contracts = append(contracts, attributionContracts()...)
 	contracts = append(contracts, doorContracts()...)
 	contracts = append(contracts, historyContracts()...)
@@ -66,11 +68,8 @@ func Written(ctx context.Context, s store.Store) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	newest, err := s.Events(ctx, store.EventQuery{Limit: 1})
-	if err != nil || len(newest) == 0 {
-		return revision.N, err
-	}
-	return revision.N + newest[0].Sequence, nil
+	there, err := s.EventRange(ctx, store.EventScope{})
+	return revision.N + there.Newest, err
 }
 
 // birth is when the entities of the contracts were created.

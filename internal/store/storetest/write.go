@@ -182,14 +182,16 @@ func testEndedContext(t *testing.T, h Harness) {
 // came before the error would be missing and what came after it there.
 func testOverlookedError(t *testing.T, h Harness) {
 	s := h.Open(t, Options{})
-	write(t, s, func(tx store.Tx) error { return tx.Append(t.Context(), event("taken")) })
+	write(t, s, func(tx store.Tx) error { return tx.Append(t.Context(), event("before")) })
 	before := stateOf(t, s)
+	ended, end := context.WithCancel(t.Context())
+	end()
 	_, err := s.Write(t.Context(), func(tx store.Tx) error {
 		if err := putAll(t.Context(), tx, project("o", "before", "B")); err != nil {
 			return err
 		}
-		if err := tx.Append(t.Context(), event("taken")); err == nil {
-			t.Error("an event's id was taken twice")
+		if err := tx.Append(ended, event("canceled")); err == nil {
+			t.Error("an event was appended in a context that had ended")
 		}
 		if err := putAll(t.Context(), tx, project("o", "after", "A")); err == nil {
 			t.Error("a put went on after the error")
