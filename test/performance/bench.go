@@ -28,6 +28,7 @@ import (
 // bench is a control plane with the operator.
 type bench struct {
 	dir      string
+	options  localcluster.OperatorOptions
 	cluster  *localcluster.Cluster
 	operator *localcluster.Operator
 	client   client.Client
@@ -35,35 +36,51 @@ type bench struct {
 	raw kubernetes.Interface
 }
 
-// startBench starts a control plane, and the operator from the repository at source. The caller stops it.
-func startBench(ctx context.Context, source string) (*bench, error) {
+// startBench starts a control plane, and the operator from the repository at source. Where there is something to prepare, that is
+// done before the operator starts. The caller stops it.
+func startBench(ctx context.Context, source string, prepare func(context.Context, *bench) error) (*bench, error) {
 	ctrl.SetLogger(logr.Discard()) // controller-runtime warns when nobody set one
 	b := &bench{}
-	if err := b.start(ctx, source); err != nil {
+	if err := b.start(ctx, source, prepare); err != nil {
 		return nil, errors.Join(err, b.stop())
 	}
 	return b, nil
 }
 
-func (b *bench) start(ctx context.Context, source string) error {
+func (b *bench) start(ctx context.Context, source string, prepare func(context.Context, *bench) error) error {
 	var err error
 	if b.dir, err = os.MkdirTemp("", "iam-performance-"); err != nil {
 		return err
 	}
-	say("Starting a control plane on 127.0.0.1, and the operator")
+	say("Starting a control plane on 127.0.0.1")
 	if b.cluster, err = localcluster.Start(ctx, localcluster.Options{}); err != nil {
 		return err
 	}
-	options := localcluster.OperatorOptions{Source: source, Dir: b.dir}
-	if options.WebhookPort, err = localcluster.FreePort(); err != nil {
+	if err := b.connect(); err != nil {
 		return err
 	}
-	if err := b.cluster.InstallOperator(ctx, options, io.Discard); err != nil {
+	b.options = localcluster.OperatorOptions{Source: source, Dir: b.dir}
+	if b.options.WebhookPort, err = localcluster.FreePort(); err != nil {
 		return err
 	}
-	if b.operator, err = b.cluster.StartOperator(ctx, options); err != nil {
+	if b.options.AuditPort, err = localcluster.FreePort(); err != nil {
 		return err
 	}
+	if prepare != nil {
+		if err := prepare(ctx, b); err != nil {
+			return err
+		}
+	}
+	say("Starting the operator")
+	if err := b.cluster.InstallOperator(ctx, b.options, io.Discard); err != nil {
+		return err
+	}
+	b.operator, err = b.cluster.StartOperator(ctx, b.options)
+	return err
+}
+
+// connect makes the clients.
+func (b *bench) connect() error {
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		return err
@@ -92,16 +109,18 @@ func (b *bench) stop() error {
 // acme is the Organization of each namespace.
 const acme = "acme"
 
-// found makes a namespace with an Organization.
+// found makes an Organization, and its namespace where that is not there yet.
 func (b *bench) found(ctx context.Context, namespace string) error {
 	organization := &v1alpha1.Organization{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: acme},
 		Spec:       v1alpha1.OrganizationSpec{Owner: v1alpha1.Owner{Email: "owner@acme.example"}},
 	}
-	for _, obj := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, organization} {
-		if err := b.client.Create(ctx, obj); err != nil {
-			return err
-		}
+	err := b.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	if err := client.IgnoreAlreadyExists(err); err != nil {
+		return err
+	}
+	if err := b.client.Create(ctx, organization); err != nil {
+		return err
 	}
 	return b.awaitReason(ctx, organization, v1alpha1.ReasonApplied)
 }

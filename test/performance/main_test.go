@@ -21,7 +21,8 @@ import (
 
 // The measurements work, in a short form. What they measure depends on the machine, and is not looked at here.
 func TestMeasurements(t *testing.T) {
-	b, err := startBench(t.Context(), filepath.Join("..", ".."))
+	a := &auditBench{auditSizes: auditSizes{events: 2000, expired: 300, changes: 20, rates: []int{20}, samples: 5, writes: 20}}
+	b, err := startBench(t.Context(), filepath.Join("..", ".."), a.prepare)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +36,16 @@ func TestMeasurements(t *testing.T) {
 		if b.operator.Alive() == nil {
 			t.Error("the operator is left behind")
 		}
+	})
+	t.Run("audit", func(t *testing.T) {
+		if runtime.GOOS != "linux" {
+			t.Skip("only Linux tells of a process's memory in /proc")
+		}
+		found, err := a.measure(t.Context(), b)
+		if err != nil {
+			t.Fatal(b.operator.Explain(err))
+		}
+		checkAudit(t, found.(*auditReport), a.auditSizes)
 	})
 	t.Run("passwords", func(t *testing.T) {
 		if runtime.GOOS != "linux" {
@@ -70,6 +81,32 @@ func checkPasswords(t *testing.T, b *bench, r *passwordsReport, members int) {
 		t.Errorf("the process is %q: %v", text, err)
 	}
 	if text := printed(r); !strings.Contains(text, "10 Members with a password each") || !strings.Contains(text, "bar: at most 300 MiB") {
+		t.Errorf("it prints\n%s", text)
+	}
+}
+
+func checkAudit(t *testing.T, r *auditReport, sizes auditSizes) {
+	t.Helper()
+	if r.held != sizes.events || r.bytesPerEvent < 500 || r.idle <= 0 || r.peak < r.idle {
+		t.Errorf("the report is %+v", r)
+	}
+	if len(r.store) != 3 || len(r.store[0].samples) != sizes.writes || len(r.store[1].samples) != sizes.writes || len(r.store[2].samples) == 0 {
+		t.Errorf("of the store there is %+v", r.store)
+	}
+	for _, m := range r.queries {
+		if len(m.samples) != sizes.samples || m.bar != queryBar {
+			t.Errorf("a query has %+v", m)
+		}
+	}
+	if len(r.queries) != len(auditFilters())+1 || len(r.visible) != 2*len(sizes.rates) {
+		t.Errorf("%d queries, and %d ways to see a change", len(r.queries), len(r.visible))
+	}
+	for _, m := range r.visible {
+		if len(m.samples) != sizes.changes || m.bar != visibleBar {
+			t.Errorf("seen are %+v", m)
+		}
+	}
+	if text := printed(r); !strings.Contains(text, "with 2000 events held") || !strings.Contains(text, "Scaleway says: within 2s") || !strings.Contains(text, "longest 50ms") {
 		t.Errorf("it prints\n%s", text)
 	}
 }
@@ -128,6 +165,10 @@ func TestMissed(t *testing.T) {
 		"quick enough":            {&admissionReport{rounds: []round{quick, quick}}, nil},
 		"slow in one round":       {&admissionReport{rounds: []round{quick, slow}}, []string{"slow, the webhooks add 6ms"}},
 		"slow in two":             {&admissionReport{rounds: []round{slow, slow}}, []string{"add 6ms", "\n"}},
+		"events seen in time":     {&auditReport{visible: []measurement{{name: "read", samples: []time.Duration{visibleBar}, bar: visibleBar}}}, nil},
+		"events seen late":        {&auditReport{visible: []measurement{{name: "read", samples: []time.Duration{visibleBar + time.Second}, bar: visibleBar}}}, []string{"read took 1.5s", "may take 500ms"}},
+		"a writer that waited":    {&auditReport{store: []measurement{{name: "a commit", samples: append(make([]time.Duration, 999), time.Second), bar: stallBar, longest: true}}}, []string{"a commit took 1s"}},
+		"no bar":                  {&auditReport{store: []measurement{{name: "a commit", samples: []time.Duration{time.Hour}}}}, nil},
 		"within memory":           {&passwordsReport{peak: memoryBar}, nil},
 		"more than it may hold":   {&passwordsReport{peak: memoryBar + 1<<20}, []string{"held 301 MiB", "may hold 300 MiB"}},
 	} {
@@ -192,7 +233,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestUnknownMeasurement(t *testing.T) {
-	if err := run(t.Context(), "admision", sizes{}); err == nil || !strings.Contains(err.Error(), "say admission or passwords") {
+	if err := run(t.Context(), "admision", sizes{}); err == nil || !strings.Contains(err.Error(), "say admission, passwords or audit") {
 		t.Errorf("got %v", err)
 	}
 }
