@@ -37,6 +37,9 @@ type settings struct {
 	database                           controllers.Database
 	namespace, apiURL, metrics, probes string
 	webhooks                           webhooks
+	auditAPI                           auditAPI
+	auditSinks                         auditSinks
+	auditWebhook                       auditWebhook
 }
 
 // webhooks say how the API server asks the operator.
@@ -61,6 +64,9 @@ func main() {
 	flag.StringVar(&s.metrics, "metrics-bind-address", "127.0.0.1:8080", "address of the metrics, or 0 for none")
 	flag.StringVar(&s.probes, "health-probe-bind-address", "127.0.0.1:8081", "address of /healthz and /readyz, or 0 for none")
 	s.webhooks.bind(flag.CommandLine)
+	s.auditAPI.bind(flag.CommandLine)
+	s.auditSinks.bind(flag.CommandLine)
+	s.auditWebhook.bind(flag.CommandLine)
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	logging := zap.Options{}
 	logging.BindFlags(flag.CommandLine)
@@ -145,8 +151,17 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Close()) }()
+	if err := s.add(ctx, mgr, database, certificates); err != nil {
+		return err
+	}
+	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database.Path, "namespace", s.namespace, "admission", certificates != nil)
+	return mgr.Start(ctx)
+}
+
+// add gives the manager all that it runs. Without certificates there are no webhooks.
+func (s *settings) add(ctx context.Context, mgr ctrl.Manager, database store.Store, certificates *admission.Certificates) error {
 	gaps := &audit.Gaps{}
-	err = controllers.Setup(ctx, mgr, controllers.Options{
+	err := controllers.Setup(ctx, mgr, controllers.Options{
 		Store: database, Namespace: s.namespace, APIURL: s.apiURL, Admission: certificates != nil, Judged: gaps.Has, Clock: clock.RealClock{}, Random: rand.Reader,
 	})
 	if err == nil && certificates != nil {
@@ -155,11 +170,14 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("store", answers(database)), mgr.AddReadyzCheck("store", answers(database)), mgr.AddReadyzCheck("cache", filled(mgr.GetCache()))); err != nil {
-		return err
-	}
-	ctrl.Log.Info("iam-operator starts", "version", version, "database", s.database.Path, "namespace", s.namespace, "admission", certificates != nil)
-	return mgr.Start(ctx)
+	return errors.Join(
+		s.auditAPI.setup(mgr, database, s.namespace),
+		s.auditSinks.setup(ctx, mgr, database),
+		s.auditWebhook.setup(mgr, database),
+		mgr.AddHealthzCheck("store", answers(database)),
+		mgr.AddReadyzCheck("store", answers(database)),
+		mgr.AddReadyzCheck("cache", filled(mgr.GetCache())),
+	)
 }
 
 // admit adds the webhooks. The operator is not ready before they answer.

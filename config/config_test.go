@@ -157,10 +157,29 @@ func TestDefaultInAnotherNamespace(t *testing.T) {
 		}
 	}
 	count := countByKind(all)
-	for kind, want := range map[string]int{"CustomResourceDefinition": 9, "Deployment": 1, "PersistentVolumeClaim": 1, "ServiceMonitor": 1, "Service": 2, "ValidatingWebhookConfiguration": 1, "MutatingWebhookConfiguration": 1, "Namespace": 1} {
+	for kind, want := range map[string]int{"CustomResourceDefinition": 9, "Deployment": 1, "PersistentVolumeClaim": 1, "ServiceMonitor": 1, "Service": 3, "APIService": 1, "ValidatingWebhookConfiguration": 1, "MutatingWebhookConfiguration": 1, "Namespace": 1} {
 		if count[kind] != want {
 			t.Errorf("config/default with config/prometheus has %d of %s, want %d", count[kind], kind, want)
 		}
+	}
+}
+
+// Without the audit API nothing is left of it, in whatever namespace.
+func TestWithoutAuditAPI(t *testing.T) {
+	all := kustomize(t, overlay(t, "namespace: iam\nresources: [config/default]\ncomponents: [config/components/without-audit-api]\n"))
+	off := false
+	for _, u := range all {
+		if u.GetKind() == "APIService" || strings.HasPrefix(u.GetName(), "iam-operator-audit") && u.GetName() != "iam-operator-auditor" {
+			t.Errorf("there still is %s %s", u.GetKind(), u.GetName())
+		}
+		text, err := u.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		off = off || u.GetKind() == "Deployment" && strings.Contains(string(text), `"--audit-api=false"`)
+	}
+	if !off {
+		t.Error("the operator is not told to do without")
 	}
 }
 

@@ -55,7 +55,10 @@ func run(ctx context.Context, once bool) (err error) {
 	if d.operator.WebhookPort, err = localcluster.FreePort(); err != nil {
 		return err
 	}
-	say("kubectl apply --server-side -k config/default (with the webhooks on https://localhost:%d)", d.operator.WebhookPort)
+	if d.operator.AuditPort, err = localcluster.FreePort(); err != nil {
+		return err
+	}
+	say("kubectl apply --server-side -k config/default (with the webhooks on https://localhost:%d and the audit log on https://localhost:%d)", d.operator.WebhookPort, d.operator.AuditPort)
 	if err := cluster.InstallOperator(ctx, d.operator, os.Stdout); err != nil {
 		return err
 	}
@@ -74,7 +77,7 @@ func run(ctx context.Context, once bool) (err error) {
 	if once {
 		return operator.Alive()
 	}
-	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n\nThe operator's log: %s", d.kubeconfig, operator.Log)
+	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n  kubectl get auditevents -n acme\n\nThe operator's log: %s", d.kubeconfig, operator.Log)
 	select {
 	case <-ctx.Done():
 	case <-operator.Ended:

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,15 +12,12 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/iam-operator/iam-operator/hack/localcluster"
 	"github.com/iam-operator/iam-operator/internal/iam"
-	"github.com/iam-operator/iam-operator/internal/store"
-	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
 
 const (
@@ -115,33 +111,21 @@ func (d *demo) showSecret(ctx context.Context) error {
 	return nil
 }
 
-// showAudit shows the audit log, the oldest event first.
+// showAudit shows who did what, the newest first.
 func (d *demo) showAudit(ctx context.Context) error {
-	say("The audit log (the built-in permission sets apart)")
-	log, err := sqlite.OpenView(ctx, d.operator.Database())
-	if err != nil {
+	if _, err := d.kubectlOutput(ctx, "wait", "--for=condition=Available", "apiservice/v1alpha1.audit.iam-operator.dev", "--timeout=60s"); err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()
-	events, err := log.Events(ctx, store.EventQuery{Limit: store.MaxPageSize})
-	if err != nil {
-		return err
-	}
-	slices.Reverse(events)
-	out := bufio.NewWriter(os.Stdout)
-	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tWHO\tKUBERNETES USER\tMETHOD\tRESOURCE\tNAME\tRESULT")
-	for _, event := range events {
-		if event.Organization.ID == "" {
-			continue
+	for _, args := range [][]string{
+		{"get", "auditevents", "-n", "acme"},
+		{"get", "auditevents", "-n", "acme", "--field-selector", "statusCode=403,since=1h", "-o", "wide"},
+	} {
+		say("kubectl %s", strings.Join(args, " "))
+		if err := d.kubectl(ctx, args...); err != nil {
+			return err
 		}
-		resource := event.Resources[0]
-		fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\t%d\n", event.RecordedAt.Format("15:04:05.000"), event.Principal.Kind, event.Principal.Name, event.KubernetesUser, event.Method, resource.Type, resource.Name, event.StatusCode)
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	return out.Flush()
+	return nil
 }
 
 // kubectlOutput gives what kubectl says.

@@ -43,6 +43,10 @@ type OperatorOptions struct {
 
 	// WebhookPort is the port of 127.0.0.1 on which the webhooks answer: FreePort gives one.
 	WebhookPort int
+
+	// AuditPort is the port of 127.0.0.1 on which the API of the audit log answers. Zero: there is none, and InstallOperator
+	// leaves out its APIService, behind which nobody would answer.
+	AuditPort int
 }
 
 // Database is the path of the operator's database.
@@ -60,8 +64,8 @@ type Operator struct {
 	process *process
 }
 
-// InstallOperator applies config/default as a user would, with the webhooks called on this machine: there is no network
-// of Services here. It returns once the CRDs are served; out gets what kubectl says.
+// InstallOperator applies config/default as a user would, with the webhooks and the audit API called on this machine: there is
+// no network of Services here. It returns once the CRDs are served; out gets what kubectl says.
 func (c *Cluster) InstallOperator(ctx context.Context, o OperatorOptions, out io.Writer) error {
 	kubeconfig := filepath.Join(c.dir, "kubeconfig")
 	if err := c.WriteKubeconfig(kubeconfig); err != nil {
@@ -82,6 +86,9 @@ func (c *Cluster) InstallOperator(ctx context.Context, o OperatorOptions, out io
 	}
 	manifests, err := PointWebhooks(text.String(), "https://localhost:"+strconv.Itoa(o.WebhookPort))
 	if err != nil {
+		return err
+	}
+	if manifests, err = PointAPIServices(manifests, o.AuditPort); err != nil {
 		return err
 	}
 	if err := kubectl(manifests, out, "apply", "--server-side", "-f", "-"); err != nil {
@@ -112,7 +119,8 @@ func (c *Cluster) StartOperator(ctx context.Context, o OperatorOptions) (*Operat
 	operator, err := c.runOperator(binary, filepath.Join(o.Dir, "operator.log"),
 		"--kubeconfig="+kubeconfig, "--namespace="+OperatorNamespace, "--database="+o.Database(),
 		"--metrics-bind-address=0", "--health-probe-bind-address="+probes,
-		"--webhook-bind-address=127.0.0.1", "--webhook-port="+strconv.Itoa(o.WebhookPort), "--webhook-dns-name=localhost")
+		"--webhook-bind-address=127.0.0.1", "--webhook-port="+strconv.Itoa(o.WebhookPort), "--webhook-dns-name=localhost",
+		"--audit-api="+strconv.FormatBool(o.AuditPort != 0), "--audit-api-bind-address=127.0.0.1", "--audit-api-port="+strconv.Itoa(o.AuditPort))
 	if err != nil {
 		return nil, err
 	}

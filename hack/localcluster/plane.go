@@ -113,6 +113,9 @@ func (c *Cluster) configure(apiserver *envtest.APIServer, o Options) error {
 	// Without these kube-apiserver looks for the default route, does not start on a machine that is offline, and elsewhere
 	// publishes as endpoint of the service "kubernetes" an address on which it does not listen.
 	flags := apiserver.Configure().Set("advertise-address", "127.0.0.1").Set("endpoint-reconciler-type", "none")
+	if err := c.allowAggregation(flags); err != nil {
+		return err
+	}
 	if o.AuditLog != "" {
 		policy := filepath.Join(c.dir, "audit-policy.yaml")
 		if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {

@@ -16,6 +16,11 @@ import (
 // PointWebhooks has the webhook configurations among some manifests call a base URL, such as https://localhost:9443, in
 // the place of the Service that they name: there is no network of Services here. The path of each call stays.
 func PointWebhooks(manifests, base string) (string, error) {
+	return rewrite(manifests, func(obj unstructured.Unstructured) (bool, error) { return true, pointWebhooks(obj, base) })
+}
+
+// rewrite gives some manifests again, each as change leaves it; what change doesn't keep is left out.
+func rewrite(manifests string, change func(unstructured.Unstructured) (keep bool, err error)) (string, error) {
 	var out strings.Builder
 	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096)
 	for {
@@ -30,8 +35,12 @@ func PointWebhooks(manifests, base string) (string, error) {
 		if obj.Object == nil {
 			continue // a comment
 		}
-		if err := pointWebhooks(obj, base); err != nil {
+		keep, err := change(obj)
+		if err != nil {
 			return "", fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
+		}
+		if !keep {
+			continue
 		}
 		text, err := yaml.Marshal(obj.Object)
 		if err != nil {

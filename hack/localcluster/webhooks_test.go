@@ -52,3 +52,44 @@ func TestPointWebhooksWithoutService(t *testing.T) {
 		t.Errorf("what names no Service is answered by %v", err)
 	}
 }
+
+const apiServiceManifests = `apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.iam}
+spec: {group: iam, version: v1, service: {name: iam, namespace: system, port: 443}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: iam}
+spec: {selector: {app: iam}, ports: [{port: 443}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: other}
+spec: {selector: {app: other}, ports: [{port: 80}]}
+`
+
+func TestPointAPIServices(t *testing.T) {
+	text, err := PointAPIServices(apiServiceManifests, 6443)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"port: 6443", "externalName: localhost", "type: ExternalName", "port: 80"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the manifests lack %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "port: 443") || strings.Count(text, "---\n") != 3 {
+		t.Errorf("the Service still has its port, or an object is missing:\n%s", text)
+	}
+}
+
+func TestPointAPIServicesNowhere(t *testing.T) {
+	text, err := PointAPIServices(apiServiceManifests, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text, "iam") || !strings.Contains(text, "name: other") {
+		t.Errorf("with nobody to answer there is\n%s", text)
+	}
+}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/iam-operator/iam-operator/controllers"
 	"github.com/iam-operator/iam-operator/hack/localcluster"
+	"github.com/iam-operator/iam-operator/internal/server/auditapi"
 )
 
 const (
@@ -78,8 +79,8 @@ func runSuite(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// prepare installs what config/default ships, as a user would, but for the webhooks: the tests share the cluster, and
-// each that wants them brings them.
+// prepare installs what config/default ships, as a user would, but for the webhooks and the audit API: the tests share the
+// cluster, and each that wants them brings them. Behind an APIService where nobody answers no namespace would be gone.
 func prepare(ctx context.Context, scratch string) error {
 	adminKubeconf = filepath.Join(scratch, "kubeconfig")
 	if err := cluster.WriteKubeconfig(adminKubeconf); err != nil {
@@ -90,6 +91,9 @@ func prepare(ctx context.Context, scratch string) error {
 	}
 	if out, err := kubectl(ctx, "delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "iam-operator"); err != nil {
 		return fmt.Errorf("remove the webhooks: %w\n%s", err, out)
+	}
+	if out, err := kubectl(ctx, "delete", "apiservice", auditapi.APIServiceName); err != nil {
+		return fmt.Errorf("remove the audit API: %w\n%s", err, out)
 	}
 	if out, err := kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
 		return fmt.Errorf("wait for the CRDs: %w\n%s", err, out)
