@@ -49,13 +49,14 @@ func Run(t *testing.T, h Harness) {
 	contracts = append(contracts, listContracts()...)
 	contracts = append(contracts, pageContracts()...)
 	contracts = append(contracts, eventContracts()...)
+	contracts = append(contracts, selectContracts()...)
 	contracts = append(contracts, sealContracts()...)
 	contracts = append(contracts, retentionContracts()...)
 	contracts = append(contracts, attributionContracts()...)
 	contracts = append(contracts, doorContracts()...)
 	contracts = append(contracts, historyContracts()...)
 	contracts = append(contracts, lifeContracts()...)
-	contracts = append(contracts, contract{"agrees with a naive model", testModel})
+	contracts = append(contracts, contract{"agrees with a naive model", testModel}, contract{"the audit log agrees with a naive model", testLogModel})
 	for _, c := range contracts {
 		t.Run(c.name, func(t *testing.T) { c.test(t, h) })
 	}
