@@ -125,7 +125,8 @@ type Tx interface {
 	// Append adds an audit event. It carries the revision of the transaction's latest
 	// change so far, or of the store's when there is none.
 	// The event is sealed after the newest of its chain, which is its Organization's. One with
-	// an Origin must name an event of the same chain whose origin is not known yet.
+	// an Origin must name an event of the same chain whose origin is not known yet. A
+	// *BadEventError says why an event is not taken; the transaction can go on after it.
 	Append(ctx context.Context, event iam.Event) error
 
 	// DropEvents removes the oldest events of an Organization's chain (empty: of the chain of
@@ -288,9 +289,12 @@ type Store interface {
 
 	// Submit appends audit events that come with no change of state, such as attempts that were
 	// refused. It takes no revision, any replica may call it, and it may share a commit with
-	// other calls; when it returns nil, all of its events are kept.
+	// other calls; when it returns nil, all of its events are kept. A *BadEventError says which
+	// of them is not taken, as by Append; then none is kept. When its context ends first they are
+	// kept or not, but all alike.
 	Submit(ctx context.Context, events ...iam.Event) error
-	// Events gives audit events, newest first.
+	// Events gives audit events, newest first. An *UnreadableEventError, here and from EventsAfter,
+	// names one that somebody has made unreadable.
 	Events(ctx context.Context, query EventQuery) ([]iam.Event, error)
 	// EventsAfter gives up to limit audit events of a scope after a sequence, oldest first, just as they
 	// were sealed: also those that only give another's origin. It is empty when there are none

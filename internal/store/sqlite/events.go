@@ -53,6 +53,9 @@ func (s *Store) Submit(ctx context.Context, events ...iam.Event) error {
 
 // appendAll adds all of some events, or none after a *store.BadEventError.
 func (t *transaction) appendAll(ctx context.Context, events []iam.Event) error {
+	if len(events) == 1 {
+		return t.Append(ctx, events[0])
+	}
 	before := t.sequence
 	if err := t.exec(ctx, "SAVEPOINT submitted"); err != nil {
 		return err

@@ -204,9 +204,10 @@ func without(terms, others []int64) []int64 {
 }
 
 // addTerms gives all terms to SQLite as one argument: to run one statement a term takes longer
-// than what the statement does.
+// than what the statement does. With OR FAIL it need not keep a copy of each page so that it could
+// undo half of a statement; whoever meets an error ends the whole transaction.
 func (l ledger) addTerms(ctx context.Context, sequence int64, terms []int64) error {
-	return l.w.exec(ctx, "INSERT INTO audit_index (term, sequence) SELECT value, ? FROM json_each(?)", sequence, jsonOf(terms))
+	return l.w.exec(ctx, "INSERT OR FAIL INTO audit_index (term, sequence) SELECT value, ? FROM json_each(?)", sequence, jsonOf(terms))
 }
 
 func (l ledger) removeTerms(ctx context.Context, sequence int64, terms []int64) error {

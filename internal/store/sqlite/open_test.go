@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -109,18 +111,38 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// TestUpgrade finds what the first schema's events say of their status.
+// TestUpgrade seals the events of the first schema in their order, and finds them by what they say.
 func TestUpgrade(t *testing.T) {
 	path := newPath(t)
 	s := open(t, Options{Path: path})
 	appendEvent(t, s, "old", 403)
+	appendEvent(t, s, "gone", 200)
+	fill(t, s, "a")
+	appendOne(t, s, iam.Event{ID: "other", Organization: iam.EventOrganization{ID: "o"}, Resources: []iam.EventResource{{ID: "r"}}})
+	before, err := s.EventsAfter(t.Context(), store.EventScope{}, 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Write(t.Context(), func(tx store.Tx) error { // which the older schema does not know of
+		_, err := tx.DropEvents(t.Context(), "o", time.Now(), 10)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	downTo(t, s, 1)
 	s = open(t, Options{Path: path})
+	sealed, err := s.EventsAfter(t.Context(), store.EventScope{}, 0, 10)
+	if err != nil || !reflect.DeepEqual(sealed, before[:2]) {
+		t.Errorf("sealed are %+v (%v), want %+v", sealed, err, before[:2])
+	}
 	appendEvent(t, s, "new", 403)
-	appendEvent(t, s, "other", 200)
 	events, err := s.Events(t.Context(), store.EventQuery{EventFilter: store.EventFilter{StatusCode: 403}})
-	if err != nil || len(events) != 2 || events[0].ID != "new" || events[1].ID != "old" {
+	if err != nil || len(events) != 2 || events[0].ID != "new" || events[1].ID != "old" || events[0].Sequence != 4 {
 		t.Errorf("by their status there are %+v (%v)", events, err)
+	}
+	if sequence, err := s.unlisted(t.Context()); err != nil || sequence != 0 {
+		t.Errorf("event %d is not listed (%v)", sequence, err)
 	}
 	if err := s.Attribute(t.Context(), iam.Attribution{ObjectUID: "x"}); err != nil {
 		t.Error(err)
