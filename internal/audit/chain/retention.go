@@ -19,6 +19,9 @@ const (
 	Kept = 720 * time.Hour
 	// dropBatch is how many events go in one transaction: writers wait for it, and should not notice.
 	dropBatch = 50
+	// forgetAtOnce is how many checkpoints are forgotten at once at least. To forget takes one more, so that in a system
+	// in which nothing happens any more it would never end if a few were worth it.
+	forgetAtOnce = 200
 	// dropSlack is how long events wait beyond their time, so that many go at once and one event tells of them.
 	dropSlack = time.Hour
 )
@@ -168,12 +171,13 @@ func (r *Retention) dropCheckpoints(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if full > last.Oldest {
+	if full-last.Oldest >= forgetAtOnce {
 		if err := r.Checkpointer.forget(ctx, full); err != nil {
 			return err
 		}
+		last.Oldest = full
 	}
-	return r.clear(ctx, max(full, last.Oldest))
+	return r.clear(ctx, last.Oldest)
 }
 
 // lastFull gives the number of the newest checkpoint before a time that names all chains; the oldest if there is none.

@@ -37,6 +37,7 @@ func tampered(t tb, original, folder string, tamper func(db *sql.DB)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer db.Close() // also when the check is skipped
 	db.SetMaxOpenConns(1)
 	tamper(db)
 	if err := db.Close(); err != nil {

@@ -202,10 +202,10 @@ func TestRetentionOfTheDeleted(t *testing.T) {
 func TestCheckpointsAreForgotten(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	w.organization(t, "a", 87600*time.Hour)
-	w.record(t, "a", "b")
-	w.sign(t)
-	w.record(t, "a")
-	w.sign(t)
+	for range 201 {
+		w.record(t, "a")
+		w.sign(t)
+	}
 	w.close(t)
 	w.open(t) // so that the next one is full
 	defer w.close(t)
@@ -221,13 +221,13 @@ func TestCheckpointsAreForgotten(t *testing.T) {
 	}
 	last := w.sign(t)
 	kept, err := w.store.Checkpoints(t.Context(), 0, 10)
-	if err != nil || len(kept) == 0 || kept[0].Number != 3 || last.Oldest != 3 {
+	if err != nil || len(kept) == 0 || kept[0].Number != 202 || last.Oldest != 202 {
 		t.Errorf("the oldest that is kept is %+v, and %d is signed as the oldest; %v", kept, last.Oldest, err)
 	}
 	r := w.verify(t)
 	intact(t, r)
-	if r.Events != 6 {
-		t.Errorf("%d events, want 6", r.Events)
+	if r.Events != 204 || r.Checkpoints != 4 {
+		t.Errorf("%d events and %d checkpoints, want 204 and 4", r.Events, r.Checkpoints)
 	}
 }
 
