@@ -102,6 +102,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := principals.AddIndex(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	trail, err := newAuditLog(ctx, environment, options.Namespace, mgr.GetLogger().WithName("audit"))
+	if err != nil {
+		return err
+	}
 	sweep := &sweeper{Environment: environment, orphans: map[iam.Kind]chan event.GenericEvent{}}
 	keys := apiKeys{environment}
 	keyReconciler := newReconciler(environment, iam.KindAPIKey, keys, &v1alpha1.APIKey{}, &v1alpha1.APIKeyList{})
@@ -126,6 +130,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		add(ctx, mgr, sweep, keyReconciler, wakeKeys),
 		catalogue{environment}.register(mgr),
 		mgr.Add(manager.RunnableFunc(door.run)),
+		trail.register(mgr),
 	)
 	if err != nil {
 		return err
