@@ -193,6 +193,23 @@ func checkSurvivor(t *testing.T, path string, told store.Revision) {
 	if err != nil || len(events) != 1 || last.N != 3*events[0].Sequence-1 {
 		t.Errorf("the last event is %+v (%v), and the store is at %s", events, err, last)
 	}
+	previous, sealed := iam.GenesisHash(last.Incarnation, ""), int64(0)
+	for {
+		page, err := s.EventsAfter(ctx, store.EventScope{OwnChain: true}, sealed, 0)
+		if err != nil || len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			content, err := e.ContentHash()
+			if want := iam.SealAfter(previous, content); err != nil || e.Seal != want {
+				t.Fatalf("event %d has the seal %v (%v), want %v", e.Sequence, e.Seal, err, want)
+			}
+			previous, sealed = e.Seal.Hash, e.Sequence
+		}
+	}
+	if len(events) == 1 && sealed != events[0].Sequence {
+		t.Errorf("the chain ends with event %d, want %d", sealed, events[0].Sequence)
+	}
 }
 
 // TestKilledRecorder kills a process while its callers share commits, and looks for every

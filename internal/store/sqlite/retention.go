@@ -57,7 +57,7 @@ func (t *transaction) oldest(ctx context.Context, organizationID string, before 
 			if err != nil {
 				return err
 			}
-			end = at >= before
+			end = at >= before || len(found) > 0 && event.Sequence-found[0].Sequence >= listingSpan
 			if !end && event.Organization.ID == organizationID {
 				found = append(found, event)
 			}
@@ -68,15 +68,17 @@ func (t *transaction) oldest(ctx context.Context, organizationID string, before 
 
 // removeEvents removes events, and all that there is of them besides.
 func (t *transaction) removeEvents(ctx context.Context, events []iam.Event) error {
-	l := t.ledger()
 	var sequences []int64
 	newest := map[store.EventScope]int64{}
 	for _, e := range events {
-		if err := l.removeTerms(ctx, e.Sequence, l.key.termsOf(e)); err != nil {
-			return err
-		}
 		sequences = append(sequences, e.Sequence)
 		newest[store.EventScope{OrganizationID: e.Organization.ID, Namespace: e.Namespace, NamespaceUID: e.NamespaceUID}] = e.Sequence
+	}
+	packed, base := t.s.key.listings(events)
+	err := t.exec(ctx, `DELETE FROM audit_index
+		WHERE (term, sequence) IN (SELECT value >> 31, ? + (value & 0x7fffffff) FROM json_each(?))`, base, jsonOf(packed))
+	if err != nil {
+		return err
 	}
 	for _, text := range []string{
 		"DELETE FROM audit_origins WHERE event_sequence IN (SELECT value FROM json_each(?))",

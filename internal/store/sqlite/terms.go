@@ -112,6 +112,23 @@ func (k termKey) termsOf(e iam.Event) []int64 {
 	return slices.Compact(terms)
 }
 
+// listingSpan is how far the sequences may be apart of events whose rows are packed together.
+const listingSpan = 1 << 31
+
+// listings gives the rows of audit_index that events have, each as one number: 32 bits of the
+// term, and 31 of the sequence after that of the first event. They are in the order of the
+// index, so that whoever goes through them comes to each of its pages once.
+func (k termKey) listings(events []iam.Event) (packed []int64, base int64) {
+	base = events[0].Sequence
+	for _, e := range events {
+		for _, term := range k.termsOf(e) {
+			packed = append(packed, term<<31|(e.Sequence-base))
+		}
+	}
+	slices.Sort(packed)
+	return packed, base
+}
+
 // of gives a list, or the list of origins beside it.
 func (f facet) of(origins bool) facet {
 	if origins {

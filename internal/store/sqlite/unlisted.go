@@ -118,7 +118,9 @@ func (s *Store) heldAfter(ctx context.Context, v view, sequence int64) ([]held, 
 				h.shown = withOrigin(event, origin)
 			}
 		}
-		batch = append(batch, h)
+		if len(batch) == 0 || event.Sequence-batch[0].shown.Sequence < listingSpan {
+			batch = append(batch, h)
+		}
 		return nil
 	})
 	if err != nil {
@@ -147,14 +149,12 @@ const missingText = `SELECT count(*) FROM json_each(?) AS p WHERE NOT EXISTS
 
 // allListed says whether all of some events are in all lists that they are found by.
 func (s *Store) allListed(ctx context.Context, v view, batch []held) (bool, error) {
-	base := batch[0].shown.Sequence
-	var pairs []int64
-	for _, h := range batch {
-		for _, term := range s.key.termsOf(h.shown) {
-			pairs = append(pairs, term<<31|(h.shown.Sequence-base))
-		}
+	events := make([]iam.Event, len(batch))
+	for i, h := range batch {
+		events[i] = h.shown
 	}
+	packed, base := s.key.listings(events)
 	var missing int
-	err := queryOne(ctx, v, missingText, []any{jsonOf(pairs), base}, &missing)
+	err := queryOne(ctx, v, missingText, []any{jsonOf(packed), base}, &missing)
 	return missing == 0, err
 }
