@@ -56,6 +56,9 @@ const (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "audit" {
+		os.Exit(runAudit(ctrl.SetupSignalHandler(), os.Args[2:]))
+	}
 	var s settings
 	flag.StringVar(&s.database.Path, "database", "iam.db", "path of the SQLite file, on a local file system")
 	flag.BoolVar(&s.database.TrustFileSystem, "trust-file-system", false, "accept a FUSE or 9p mount for the database, of which nobody can tell whether it is a network file system")
