@@ -68,7 +68,11 @@ func runSuite(m *testing.M) (code int, err error) {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	auditLogPath = filepath.Join(scratch, "audit.log")
-	cluster, err = localcluster.Start(ctx, localcluster.Options{ControllerManager: true, AuditLog: auditLogPath})
+	flags, err := prepareAuditWebhook(scratch)
+	if err != nil {
+		return 0, err
+	}
+	cluster, err = localcluster.Start(ctx, localcluster.Options{ControllerManager: true, AuditLog: auditLogPath, APIServerFlags: flags})
 	if err != nil {
 		return 0, err
 	}
