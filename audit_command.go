@@ -150,30 +150,40 @@ func (v verification) trust(ctx context.Context) (chain.Trust, error) {
 	case v.fromCluster:
 		return v.published(ctx)
 	}
-	var trust chain.Trust
+	return v.files()
+}
+
+// files reads what to hold the log against from the files that were named, if any were.
+func (v verification) files() (trust chain.Trust, err error) {
 	if v.keys != "" {
-		text, err := os.ReadFile(v.keys)
-		if err == nil {
-			trust.Keys, err = chain.ParsePublicKeys(text)
-		}
-		if err == nil && len(trust.Keys) == 0 {
-			err = errors.New("there is none")
-		}
-		if err != nil {
+		if trust.Keys, err = readKeys(v.keys); err != nil {
 			return chain.Trust{}, fmt.Errorf("read the public keys from %s: %w", v.keys, err)
 		}
 	}
-	if v.checkpoint != "" {
-		text, err := os.ReadFile(v.checkpoint)
-		if err == nil {
-			trust.Newest = &iam.Checkpoint{}
-			err = json.Unmarshal(text, trust.Newest)
-		}
-		if err != nil {
-			return chain.Trust{}, fmt.Errorf("read the checkpoint from %s: %w", v.checkpoint, err)
-		}
+	if v.checkpoint == "" {
+		return trust, nil
+	}
+	text, err := os.ReadFile(v.checkpoint)
+	if err == nil {
+		trust.Newest = &iam.Checkpoint{}
+		err = json.Unmarshal(text, trust.Newest)
+	}
+	if err != nil {
+		return chain.Trust{}, fmt.Errorf("read the checkpoint from %s: %w", v.checkpoint, err)
 	}
 	return trust, nil
+}
+
+func readKeys(path string) (chain.PublicKeys, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := chain.ParsePublicKeys(text)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("there is none")
+	}
+	return keys, err
 }
 
 func (v verification) published(ctx context.Context) (chain.Trust, error) {

@@ -132,35 +132,45 @@ func (c *Checkpointer) afterTick(next outcome) <-chan time.Time {
 	return c.After(tick)
 }
 
-// step does what is due.
+// step does what is due. It counts the ticks since a checkpoint was made, and since one was published.
 func (c *Checkpointer) step(ctx context.Context, made, told *int) outcome {
 	*made, *told = *made+1, *told+1
-	var forked *ForkedError
 	if err := c.ready(ctx, *made >= forkedTicks); err != nil {
-		if !errors.As(err, &forked) && *made >= everyTicks {
-			*made = 0
-			c.tell(ctx, err)
-		}
-		if forked != nil && *made >= forkedTicks {
-			*made = 0
-		}
+		c.notReady(ctx, err, made)
 		return outcome{busy: true, err: err}
 	}
-	behind, err := c.behind(ctx)
-	if err == nil && behind > 0 && (*made >= everyTicks || behind >= everyEvents) {
-		*made = 0
-		err = c.Write(ctx, nil)
-		c.tell(ctx, err)
-	}
-	unpublished := c.unpublished()
-	if err == nil && unpublished && *told >= everyTicks {
+	err := c.signIfDue(ctx, made)
+	if err == nil && c.unpublished() && *told >= everyTicks {
 		*told = 0
 		if err = c.publish(ctx); err != nil {
 			c.tell(ctx, err)
 		}
-		unpublished = c.unpublished()
 	}
-	return outcome{busy: err != nil || unpublished || *made < everyTicks || *told < everyTicks, err: err}
+	return outcome{busy: err != nil || c.unpublished() || min(*made, *told) < everyTicks, err: err}
+}
+
+// notReady tells of what went wrong each second. A fork was told of already, and is looked at again now and then.
+func (c *Checkpointer) notReady(ctx context.Context, err error, made *int) {
+	var forked *ForkedError
+	switch {
+	case errors.As(err, &forked):
+		*made %= forkedTicks
+	case *made >= everyTicks:
+		*made = 0
+		c.tell(ctx, err)
+	}
+}
+
+// signIfDue makes a checkpoint if there is something new, and it is time.
+func (c *Checkpointer) signIfDue(ctx context.Context, made *int) error {
+	behind, err := c.behind(ctx)
+	if err != nil || behind <= 0 || *made < everyTicks && behind < everyEvents {
+		return err
+	}
+	*made = 0
+	err = c.Write(ctx, nil)
+	c.tell(ctx, err)
+	return err
 }
 
 func (c *Checkpointer) tell(ctx context.Context, err error) {

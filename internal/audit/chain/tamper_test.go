@@ -5,6 +5,7 @@ package chain_test
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -226,6 +227,9 @@ func (l *ledger) rows(organization string) []row {
 		}
 		rows = append(rows, r)
 	}
+	if err := found.Err(); err != nil {
+		l.t.Fatal(err)
+	}
 	return rows
 }
 
@@ -273,7 +277,9 @@ func (l *ledger) resign(keys chain.Keys, heads map[int64]iam.Hash) {
 		}
 		all = append(all, c)
 	}
-	_ = found.Close()
+	if err := errors.Join(found.Err(), found.Close()); err != nil {
+		l.t.Fatal(err)
+	}
 	var previous iam.Hash
 	for i, c := range all {
 		for j, head := range c.Heads {

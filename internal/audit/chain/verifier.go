@@ -176,14 +176,8 @@ func (v *verifier) checkpoint(c iam.Checkpoint) error {
 
 // vouched says what is wrong with a checkpoint itself.
 func (v *verifier) vouched(c iam.Checkpoint, hash iam.Hash) (*Finding, error) {
-	if v.trust.Keys != nil {
-		bad, err := v.trust.Keys.verify(c)
-		if err != nil {
-			return nil, err
-		}
-		if bad != "" {
-			return &Finding{Problem: BadSignature, Checkpoint: c.Number, Text: bad}, nil
-		}
+	if bad, err := v.badSignature(c); err != nil || bad != "" {
+		return &Finding{Problem: BadSignature, Checkpoint: max(c.Number, 1), Text: bad}, err
 	}
 	found := func(problem Problem, format string, args ...any) (*Finding, error) {
 		return &Finding{Problem: problem, Checkpoint: max(c.Number, 1), Text: fmt.Sprintf(format, args...)}, nil
@@ -192,20 +186,40 @@ func (v *verifier) vouched(c iam.Checkpoint, hash iam.Hash) (*Finding, error) {
 	switch {
 	case c.Incarnation != v.result.Incarnation:
 		return found(Restarted, "it is of another store, %s", c.Incarnation)
+	case newest != nil && c.Number == newest.Number && !sameCheckpoint(c, *newest):
+		return found(Altered, "it is not the one that was published: the log was rewritten, or an older copy of it was put back and continued")
 	case v.result.Checkpoints == 0 && c.Number != v.first:
 		return found(Removed, "the oldest that is kept should be %d", v.first)
 	case v.result.Checkpoints == 0 && !c.Full:
 		return found(Altered, "it is the oldest that is kept, and does not name all chains")
-	case v.result.Checkpoints > 0 && c.Number != v.last.Number+1:
+	case v.result.Checkpoints == 0:
+		return nil, nil
+	}
+	return v.follows(c), nil
+}
+
+// badSignature says what is wrong with a signature, as far as there are keys to check it with.
+func (v *verifier) badSignature(c iam.Checkpoint) (string, error) {
+	if v.trust.Keys == nil {
+		return "", nil
+	}
+	return v.trust.Keys.verify(c)
+}
+
+// follows says what is wrong with the place of a checkpoint after the one before it.
+func (v *verifier) follows(c iam.Checkpoint) *Finding {
+	found := func(problem Problem, format string, args ...any) *Finding {
+		return &Finding{Problem: problem, Checkpoint: max(c.Number, 1), Text: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case c.Number != v.last.Number+1:
 		return found(Removed, "it stands after %d", v.last.Number)
-	case v.result.Checkpoints > 0 && c.Previous != v.lastHash:
+	case c.Previous != v.lastHash:
 		return found(Removed, "it does not follow the one that stands before it")
 	case c.Sequence < v.last.Sequence:
 		return found(Reordered, "it covers less than the one before it")
-	case newest != nil && c.Number == newest.Number && !sameCheckpoint(c, *newest):
-		return found(Altered, "it is not the one that was published: the log was rewritten, or an older copy of it was put back and continued")
 	}
-	return nil, nil
+	return nil
 }
 
 func sameCheckpoint(a, b iam.Checkpoint) bool {
@@ -336,10 +350,7 @@ func (v *verifier) checkTrust() error {
 	if newest.Incarnation != v.result.Incarnation {
 		return found(Restarted, fmt.Sprintf("it was published by the store %s, and this is another, %s: the log was begun anew", newest.Incarnation, v.result.Incarnation))
 	}
-	if v.trust.Keys == nil {
-		return nil
-	}
-	if bad, err := v.trust.Keys.verify(*newest); err != nil || bad != "" {
+	if bad, err := v.badSignature(*newest); err != nil || bad != "" {
 		return orFinding(&Finding{Problem: BadSignature, Checkpoint: max(newest.Number, 1), Text: "the published one: " + bad}, err)
 	}
 	return nil

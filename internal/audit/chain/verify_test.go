@@ -263,7 +263,7 @@ func TestFork(t *testing.T) {
 // administrator accepts a fork, and when a database was lost.
 func TestRun(t *testing.T) {
 	w := newWorld(t, t.TempDir())
-	forked := *(&iam.Checkpoint{Number: 7})
+	forked := iam.Checkpoint{Number: 7}
 	revision, err := w.store.Revision(t.Context())
 	if err != nil {
 		t.Fatal(err)
