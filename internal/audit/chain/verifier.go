@@ -148,7 +148,7 @@ func (v *verifier) checkpoint(c iam.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	finding, err := v.vouched(c, hash)
+	finding, err := v.vouched(c)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (v *verifier) checkpoint(c iam.Checkpoint) error {
 }
 
 // vouched says what is wrong with a checkpoint itself.
-func (v *verifier) vouched(c iam.Checkpoint, hash iam.Hash) (*Finding, error) {
+func (v *verifier) vouched(c iam.Checkpoint) (*Finding, error) {
 	if bad, err := v.badSignature(c); err != nil || bad != "" {
 		return &Finding{Problem: BadSignature, Checkpoint: max(c.Number, 1), Text: bad}, err
 	}
