@@ -23,7 +23,7 @@ import (
 func TestPragmas(t *testing.T) {
 	s := open(t, Options{Path: newPath(t)})
 	for pool, pragmas := range map[*sql.DB]map[string]string{
-		s.writers: {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "query_only": "0", "trusted_schema": "0", "wal_autocheckpoint": "0"},
+		s.writers: {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "query_only": "0", "trusted_schema": "0", "wal_autocheckpoint": "0", "cache_size": "-16384"},
 		s.readers: {"journal_mode": "wal", "synchronous": "2", "query_only": "1", "busy_timeout": "5000"},
 	} {
 		for pragma, want := range pragmas {
