@@ -52,10 +52,7 @@ func run(ctx context.Context, once bool) (err error) {
 	if err := cluster.WriteKubeconfig(d.kubeconfig); err != nil {
 		return err
 	}
-	if d.operator.WebhookPort, err = localcluster.FreePort(); err != nil {
-		return err
-	}
-	if d.operator.AuditPort, err = localcluster.FreePort(); err != nil {
+	if err := d.choosePorts(); err != nil {
 		return err
 	}
 	say("kubectl apply --server-side -k config/default (with the webhooks on https://localhost:%d and the audit log on https://localhost:%d)", d.operator.WebhookPort, d.operator.AuditPort)
@@ -84,6 +81,14 @@ func run(ctx context.Context, once bool) (err error) {
 		return operator.Alive()
 	}
 	return nil
+}
+
+// choosePorts finds where the operator can listen.
+func (d *demo) choosePorts() (err error) {
+	if d.operator.WebhookPort, err = localcluster.FreePort(); err == nil {
+		d.operator.AuditPort, err = localcluster.FreePort()
+	}
+	return err
 }
 
 func say(format string, args ...any) { fmt.Printf("\n==> "+format+"\n", args...) }

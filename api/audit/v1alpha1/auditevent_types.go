@@ -37,14 +37,14 @@ type AuditEvent struct {
 	Locality string `json:"locality"`
 	// organization that the event belongs to; absent for what belongs to none, such as a permission set.
 	// +optional
-	Organization *Organization `json:"organization,omitempty"`
+	Organization *EventOrganization `json:"organization,omitempty"`
 	// project is the id of the Project that the event belongs to; absent where it belongs to none.
 	// +kubebuilder:validation:MaxLength=36
 	// +optional
 	Project string `json:"project,omitempty"`
 	// principal is whoever did it.
 	// +required
-	Principal Principal `json:"principal"`
+	Principal EventPrincipal `json:"principal"`
 	// kubernetesUser is the name under which the API server knows who asked, such as
 	// maya@acme.example or system:serviceaccount:flux-system:kustomize-controller. It is there whoever
 	// the principal is; absent where nobody asked, as for what the operator does by itself.
@@ -106,8 +106,8 @@ type AuditEvent struct {
 	Seal Seal `json:"seal"`
 }
 
-// Organization is the Organization that an event belongs to.
-type Organization struct {
+// EventOrganization is the Organization that an event belongs to.
+type EventOrganization struct {
 	// id of the Organization.
 	// +kubebuilder:validation:MaxLength=36
 	// +required
@@ -118,16 +118,16 @@ type Organization struct {
 	Name string `json:"name,omitempty"`
 }
 
-// PrincipalKind is the kind of whoever did something.
-type PrincipalKind string
+// EventPrincipalKind is the kind of whoever did something.
+type EventPrincipalKind string
 
-// Principal is whoever did something.
-type Principal struct {
+// EventPrincipal is whoever did something.
+type EventPrincipal struct {
 	// kind is Owner, Member, Guest or Application for who is declared in the Organization; KubernetesUser for who is only
 	// known to the API server; System for the operator itself.
 	// +kubebuilder:validation:Enum=Owner;Member;Guest;Application;KubernetesUser;System
 	// +required
-	Kind PrincipalKind `json:"kind"`
+	Kind EventPrincipalKind `json:"kind"`
 	// id in IAM; absent for a KubernetesUser and for System.
 	// +kubebuilder:validation:MaxLength=36
 	// +optional

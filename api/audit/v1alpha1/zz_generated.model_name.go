@@ -38,13 +38,13 @@ func (in Change) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
-func (in Organization) OpenAPIModelName() string {
-	return "dev.iam-operator.audit.v1alpha1.Organization"
+func (in EventOrganization) OpenAPIModelName() string {
+	return "dev.iam-operator.audit.v1alpha1.EventOrganization"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
-func (in Principal) OpenAPIModelName() string {
-	return "dev.iam-operator.audit.v1alpha1.Principal"
+func (in EventPrincipal) OpenAPIModelName() string {
+	return "dev.iam-operator.audit.v1alpha1.EventPrincipal"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

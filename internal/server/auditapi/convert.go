@@ -27,7 +27,7 @@ func object(e iam.Event) auditv1alpha1.AuditEvent {
 			ResourceVersion: version(e.Sequence), CreationTimestamp: metav1.NewTime(e.RecordedAt),
 		},
 		ID: e.ID, RecordedAt: e.RecordedAt.UTC().Format(time.RFC3339Nano), Locality: locality, Project: e.ProjectID,
-		Principal:      auditv1alpha1.Principal{Kind: auditv1alpha1.PrincipalKind(e.Principal.Kind), ID: e.Principal.ID, Name: e.Principal.Name},
+		Principal:      auditv1alpha1.EventPrincipal{Kind: auditv1alpha1.EventPrincipalKind(e.Principal.Kind), ID: e.Principal.ID, Name: e.Principal.Name},
 		KubernetesUser: e.KubernetesUser, Authorship: authorship(e.Authorship),
 		SourceIP: known(e.SourceIP), UserAgent: known(e.UserAgent),
 		Product: e.Product, Service: e.Service, Method: e.Method, Action: auditv1alpha1.Action(e.Action),
@@ -36,7 +36,7 @@ func object(e iam.Event) auditv1alpha1.AuditEvent {
 		Seal: auditv1alpha1.Seal{Sequence: e.Sequence, Hash: e.Seal.Hash.String()},
 	}
 	if e.Organization.ID != "" {
-		out.Organization = &auditv1alpha1.Organization{ID: e.Organization.ID, Name: e.Organization.Name}
+		out.Organization = &auditv1alpha1.EventOrganization{ID: e.Organization.ID, Name: e.Organization.Name}
 	}
 	for _, r := range e.Resources {
 		out.Resources = append(out.Resources, auditv1alpha1.AffectedResource{

@@ -116,7 +116,7 @@ func selecting(selector string) *internalversion.ListOptions {
 	return &internalversion.ListOptions{FieldSelector: fields.ParseSelectorOrDie(selector)}
 }
 
-func (s *served) list(t require, ctx context.Context, options *internalversion.ListOptions) *auditv1alpha1.AuditEventList {
+func (s *served) list(ctx context.Context, t require, options *internalversion.ListOptions) *auditv1alpha1.AuditEventList {
 	obj, err := s.List(ctx, options)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func expect(t *testing.T, w watch.Interface, want ...string) {
 	}
 }
 
-func (s *served) watch(t *testing.T, ctx context.Context, options *internalversion.ListOptions) watch.Interface {
+func (s *served) watch(ctx context.Context, t *testing.T, options *internalversion.ListOptions) watch.Interface {
 	t.Helper()
 	w, err := s.Watch(ctx, options)
 	if err != nil {
@@ -179,21 +179,21 @@ func TestListOfANamespace(t *testing.T) {
 	s.record(t, func(e *iam.Event) { e.NamespaceUID = "uid-of-its-predecessor" })
 	s.record(t, func(e *iam.Event) { e.Namespace, e.NamespaceUID = "shop", "uid-of-shop" })
 	for namespace, want := range map[string][]string{"acme": {"e1"}, "shop": {"e3"}, "nowhere": {}, "": {"e3", "e2", "e1"}} {
-		if list := s.list(t, in(namespace), nil); !slices.Equal(idsIn(list), want) || list.ResourceVersion != "3" {
+		if list := s.list(in(namespace), t, nil); !slices.Equal(idsIn(list), want) || list.ResourceVersion != "3" {
 			t.Errorf("in %q there is %v at %s, want %v at 3", namespace, idsIn(list), list.ResourceVersion, want)
 		}
 	}
-	if list := s.list(t, in(""), selecting("metadata.namespace=acme")); !slices.Equal(idsIn(list), []string{"e2", "e1"}) {
+	if list := s.list(in(""), t, selecting("metadata.namespace=acme")); !slices.Equal(idsIn(list), []string{"e2", "e1"}) {
 		t.Errorf("everywhere, of acme, there is %v", idsIn(list))
 	}
-	if list := s.list(t, in("shop"), selecting("metadata.namespace=acme")); len(list.Items) != 0 {
+	if list := s.list(in("shop"), t, selecting("metadata.namespace=acme")); len(list.Items) != 0 {
 		t.Errorf("in shop, of acme, there is %v", idsIn(list))
 	}
 	labelled, err := labels.Parse("app=x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list := s.list(t, in("acme"), &internalversion.ListOptions{LabelSelector: labelled}); len(list.Items) != 0 {
+	if list := s.list(in("acme"), t, &internalversion.ListOptions{LabelSelector: labelled}); len(list.Items) != 0 {
 		t.Errorf("by a label there is %v", idsIn(list))
 	}
 	for name, want := range map[string]bool{"e1": true, "e2": false, "e3": false} {
@@ -209,12 +209,12 @@ func TestTableIsOfADay(t *testing.T) {
 	s.record(t, nil)
 	ctx := context.WithValue(in("acme"), tableKey{}, true)
 	for selector, want := range map[string][]string{"": {"e2"}, "since=30d": {"e2", "e1"}, "metadata.name=e1": {"e1"}} {
-		list := s.list(t, ctx, selecting(selector))
+		list := s.list(ctx, t, selecting(selector))
 		if !slices.Equal(idsIn(list), want) {
 			t.Errorf("a table with %q has %v, want %v", selector, idsIn(list), want)
 		}
 	}
-	if list := s.list(t, in("acme"), nil); len(list.Items) != 2 {
+	if list := s.list(in("acme"), t, nil); len(list.Items) != 2 {
 		t.Errorf("without a table there is %v", idsIn(list))
 	}
 }
@@ -225,7 +225,7 @@ func TestListVersions(t *testing.T) {
 		s.record(t, nil)
 	}
 	exact := &internalversion.ListOptions{ResourceVersion: "2", ResourceVersionMatch: metav1.ResourceVersionMatchExact}
-	if list := s.list(t, in("acme"), exact); !slices.Equal(idsIn(list), []string{"e2", "e1"}) || list.ResourceVersion != "2" {
+	if list := s.list(in("acme"), t, exact); !slices.Equal(idsIn(list), []string{"e2", "e1"}) || list.ResourceVersion != "2" {
 		t.Errorf("at 2 there was %v at %s", idsIn(list), list.ResourceVersion)
 	}
 	for version, refused := range map[string]func(error) bool{"x": apierrors.IsBadRequest, "-1": apierrors.IsBadRequest, "4": apierrors.IsResourceExpired} {
@@ -258,7 +258,7 @@ func TestPagesAndWatchLeaveNoGap(t *testing.T) {
 		var got, rest []string
 		version := ""
 		for {
-			page := s.list(r, in(namespace), options)
+			page := s.list(in(namespace), r, options)
 			if int64(len(page.Items)) > options.Limit || version != "" && page.ResourceVersion != version {
 				r.Fatalf("a page of %d has %d at %s after one at %s", options.Limit, len(page.Items), page.ResourceVersion, version)
 			}
@@ -291,7 +291,7 @@ func TestTokens(t *testing.T) {
 	for range 3 {
 		s.record(t, nil)
 	}
-	first := s.list(t, in("acme"), &internalversion.ListOptions{Limit: 1})
+	first := s.list(in("acme"), t, &internalversion.ListOptions{Limit: 1})
 	if first.Continue == "" {
 		t.Fatal("there is no token for the rest")
 	}
@@ -311,7 +311,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rest := s.list(t, in("acme"), &internalversion.ListOptions{Limit: 1, Continue: first.Continue}); len(rest.Items) != 0 {
+	if rest := s.list(in("acme"), t, &internalversion.ListOptions{Limit: 1, Continue: first.Continue}); len(rest.Items) != 0 {
 		t.Errorf("what retention dropped is there: %v", idsIn(rest))
 	}
 	if _, err := s.Watch(in("acme"), &internalversion.ListOptions{ResourceVersion: "1"}); !apierrors.IsResourceExpired(err) {
@@ -333,7 +333,7 @@ func TestWatchFromAVersion(t *testing.T) {
 	s := serve(t)
 	s.record(t, nil)
 	s.record(t, nil)
-	w := s.watch(t, in("acme"), &internalversion.ListOptions{ResourceVersion: "1"})
+	w := s.watch(in("acme"), t, &internalversion.ListOptions{ResourceVersion: "1"})
 	expect(t, w, "ADDED e2")
 	s.record(t, func(e *iam.Event) { e.Namespace, e.NamespaceUID = "shop", "uid-of-shop" })
 	s.record(t, nil)
@@ -354,12 +354,12 @@ func TestWatchBegins(t *testing.T) {
 		"with all, and says so":       {internalversion.ListOptions{SendInitialEvents: ptr.To(true), AllowWatchBookmarks: true}, []string{"ADDED e2", "ADDED e1", "BOOKMARK "}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := s.watch(t, in("acme"), &row.options)
+			w := s.watch(in("acme"), t, &row.options)
 			expect(t, w, row.want...)
 			w.Stop()
 		})
 	}
-	w := s.watch(t, in("acme"), &internalversion.ListOptions{SendInitialEvents: ptr.To(false)})
+	w := s.watch(in("acme"), t, &internalversion.ListOptions{SendInitialEvents: ptr.To(false)})
 	s.record(t, nil)
 	expect(t, w, "ADDED e3")
 }
@@ -368,9 +368,9 @@ func TestWatchBegins(t *testing.T) {
 func TestWatchOfAnOrigin(t *testing.T) {
 	s := serve(t)
 	event := s.record(t, nil)
-	all := s.watch(t, in("acme"), &internalversion.ListOptions{})
-	unknown := s.watch(t, in("acme"), selecting("sourceIP=unknown"))
-	from := s.watch(t, in("acme"), selecting("sourceIP=10.0.0.7"))
+	all := s.watch(in("acme"), t, &internalversion.ListOptions{})
+	unknown := s.watch(in("acme"), t, selecting("sourceIP=unknown"))
+	from := s.watch(in("acme"), t, selecting("sourceIP=10.0.0.7"))
 	expect(t, all, "ADDED e1")
 	expect(t, unknown, "ADDED e1")
 	s.locate(t, event, "10.0.0.7")
@@ -379,7 +379,7 @@ func TestWatchOfAnOrigin(t *testing.T) {
 	}
 	expect(t, unknown, "DELETED e1")
 	expect(t, from, "ADDED e1")
-	if list := s.list(t, in("acme"), selecting("sourceIP=10.0.0.7")); !slices.Equal(idsIn(list), []string{"e1"}) || list.Items[0].UserAgent != "kubectl" {
+	if list := s.list(in("acme"), t, selecting("sourceIP=10.0.0.7")); !slices.Equal(idsIn(list), []string{"e1"}) || list.Items[0].UserAgent != "kubectl" {
 		t.Errorf("by its address there is %+v", list.Items)
 	}
 }
@@ -388,8 +388,8 @@ func TestWatchOfAnOrigin(t *testing.T) {
 func TestSlowWatch(t *testing.T) {
 	s := serve(t)
 	s.record(t, nil)
-	slow := s.watch(t, in("acme"), &internalversion.ListOptions{ResourceVersion: "1"})
-	quick := s.watch(t, in("acme"), &internalversion.ListOptions{ResourceVersion: "1"})
+	slow := s.watch(in("acme"), t, &internalversion.ListOptions{ResourceVersion: "1"})
+	quick := s.watch(in("acme"), t, &internalversion.ListOptions{ResourceVersion: "1"})
 	var want []string
 	const many = 2*tailLength + 300
 	batch := make([]iam.Event, 0, many)
@@ -412,7 +412,7 @@ func TestTooManyWatches(t *testing.T) {
 	s.watches = make(chan struct{}, 3)
 	open := []watch.Interface{}
 	for range cap(s.watches) {
-		open = append(open, s.watch(t, in("acme"), &internalversion.ListOptions{}))
+		open = append(open, s.watch(in("acme"), t, &internalversion.ListOptions{}))
 	}
 	if _, err := s.Watch(in("acme"), &internalversion.ListOptions{}); !apierrors.IsTooManyRequests(err) {
 		t.Errorf("one watch too many is answered by %v", err)
@@ -439,7 +439,7 @@ func TestWatchOfANamespaceToCome(t *testing.T) {
 	lives := make(chan string, 100)
 	lives <- ""
 	s.namespaceUID = func(context.Context, string) (string, error) { return <-lives, nil }
-	w := s.watch(t, in("later"), &internalversion.ListOptions{})
+	w := s.watch(in("later"), t, &internalversion.ListOptions{})
 	lives <- "uid-of-later"
 	s.record(t, func(e *iam.Event) { e.Namespace, e.NamespaceUID = "later", "uid-of-later" })
 	expect(t, w, "ERROR Expired", "ended")

@@ -73,21 +73,25 @@ func (s *events) open(ctx context.Context, options *internalversion.ListOptions)
 		return nil, errAhead()
 	}
 	w := &watcher{events: s, asked: a, results: make(chan watch.Event), stopped: make(chan struct{}), bookmarks: options.AllowWatchBookmarks}
-	asks := options.SendInitialEvents
+	return w, w.begin(from, kept, options.SendInitialEvents)
+}
+
+// begin says from where the watch tells of what, asked for with or without what there is.
+func (w *watcher) begin(from int64, kept store.EventRange, initial *bool) error {
 	switch {
-	case asks != nil && *asks, asks == nil && from == 0:
-		w.initial, w.closing, w.position = true, asks != nil, kept.Newest
-		if asks == nil && w.Since.IsZero() {
-			w.initialSince = a.now.Add(-recent)
+	case initial != nil && *initial, initial == nil && from == 0:
+		w.initial, w.closing, w.position = true, initial != nil, kept.Newest
+		if initial == nil && w.Since.IsZero() {
+			w.initialSince = w.now.Add(-recent)
 		}
 	case from == 0:
 		w.position = kept.Newest
 	case from < kept.Dropped:
-		return nil, errDropped()
+		return errDropped()
 	default:
 		w.position = from
 	}
-	return w, nil
+	return nil
 }
 
 // watcher is one open watch. It reads at its own pace.
@@ -138,33 +142,42 @@ func (w *watcher) tellAll(ctx context.Context) error {
 	ticker := w.clock.NewTicker(bookmarkEvery)
 	defer ticker.Stop()
 	for {
-		found, last, more, err := w.next(ctx)
+		more, err := w.tellNext(ctx)
+		if err == nil && more != nil {
+			err = w.wait(ctx, more, ticker.C())
+		}
 		if err != nil {
 			return err
 		}
-		for _, n := range found {
-			if err := w.tell(ctx, n); err != nil {
-				return err
-			}
-		}
-		w.position = max(w.position, last)
-		if more == nil {
-			continue
-		}
-		select {
-		case <-more:
-		case <-ticker.C():
-			if err := w.bookmark(ctx, false); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return errEnded
-		case <-w.ending:
-			return errEnded
-		case <-w.stopped:
-			return errEnded
+	}
+}
+
+// tellNext tells what comes next. The channel is nil where there may be more at once.
+func (w *watcher) tellNext(ctx context.Context) (more <-chan struct{}, err error) {
+	found, last, more, err := w.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range found {
+		if err := w.tell(ctx, n); err != nil {
+			return nil, err
 		}
 	}
+	w.position = max(w.position, last)
+	return more, nil
+}
+
+func (w *watcher) wait(ctx context.Context, more <-chan struct{}, tick <-chan time.Time) error {
+	select {
+	case <-more:
+		return nil
+	case <-tick:
+		return w.bookmark(ctx, false)
+	case <-ctx.Done():
+	case <-w.ending:
+	case <-w.stopped:
+	}
+	return errEnded
 }
 
 // tellInitial gives what there is, page by page.

@@ -24,8 +24,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.Author{}.OpenAPIModelName():              schema_iam_operator_api_audit_v1alpha1_Author(ref),
 		v1alpha1.Authorship{}.OpenAPIModelName():          schema_iam_operator_api_audit_v1alpha1_Authorship(ref),
 		v1alpha1.Change{}.OpenAPIModelName():              schema_iam_operator_api_audit_v1alpha1_Change(ref),
-		v1alpha1.Organization{}.OpenAPIModelName():        schema_iam_operator_api_audit_v1alpha1_Organization(ref),
-		v1alpha1.Principal{}.OpenAPIModelName():           schema_iam_operator_api_audit_v1alpha1_Principal(ref),
+		v1alpha1.EventOrganization{}.OpenAPIModelName():   schema_iam_operator_api_audit_v1alpha1_EventOrganization(ref),
+		v1alpha1.EventPrincipal{}.OpenAPIModelName():      schema_iam_operator_api_audit_v1alpha1_EventPrincipal(ref),
 		v1alpha1.Seal{}.OpenAPIModelName():                schema_iam_operator_api_audit_v1alpha1_Seal(ref),
 		v1.APIGroup{}.OpenAPIModelName():                  schema_pkg_apis_meta_v1_APIGroup(ref),
 		v1.APIGroupList{}.OpenAPIModelName():              schema_pkg_apis_meta_v1_APIGroupList(ref),
@@ -191,7 +191,7 @@ func schema_iam_operator_api_audit_v1alpha1_AuditEvent(ref common.ReferenceCallb
 					"organization": {
 						SchemaProps: spec.SchemaProps{
 							Description: "organization that the event belongs to; absent for what belongs to none, such as a permission set.",
-							Ref:         ref(v1alpha1.Organization{}.OpenAPIModelName()),
+							Ref:         ref(v1alpha1.EventOrganization{}.OpenAPIModelName()),
 						},
 					},
 					"project": {
@@ -205,7 +205,7 @@ func schema_iam_operator_api_audit_v1alpha1_AuditEvent(ref common.ReferenceCallb
 						SchemaProps: spec.SchemaProps{
 							Description: "principal is whoever did it.",
 							Default:     map[string]interface{}{},
-							Ref:         ref(v1alpha1.Principal{}.OpenAPIModelName()),
+							Ref:         ref(v1alpha1.EventPrincipal{}.OpenAPIModelName()),
 						},
 					},
 					"kubernetesUser": {
@@ -334,7 +334,7 @@ func schema_iam_operator_api_audit_v1alpha1_AuditEvent(ref common.ReferenceCallb
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.AffectedResource{}.OpenAPIModelName(), v1alpha1.Authorship{}.OpenAPIModelName(), v1alpha1.Change{}.OpenAPIModelName(), v1alpha1.Organization{}.OpenAPIModelName(), v1alpha1.Principal{}.OpenAPIModelName(), v1alpha1.Seal{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+			v1alpha1.AffectedResource{}.OpenAPIModelName(), v1alpha1.Authorship{}.OpenAPIModelName(), v1alpha1.Change{}.OpenAPIModelName(), v1alpha1.EventOrganization{}.OpenAPIModelName(), v1alpha1.EventPrincipal{}.OpenAPIModelName(), v1alpha1.Seal{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
 	}
 }
 
@@ -499,11 +499,11 @@ func schema_iam_operator_api_audit_v1alpha1_Change(ref common.ReferenceCallback)
 	}
 }
 
-func schema_iam_operator_api_audit_v1alpha1_Organization(ref common.ReferenceCallback) common.OpenAPIDefinition {
+func schema_iam_operator_api_audit_v1alpha1_EventOrganization(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Organization is the Organization that an event belongs to.",
+				Description: "EventOrganization is the Organization that an event belongs to.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"id": {
@@ -528,11 +528,11 @@ func schema_iam_operator_api_audit_v1alpha1_Organization(ref common.ReferenceCal
 	}
 }
 
-func schema_iam_operator_api_audit_v1alpha1_Principal(ref common.ReferenceCallback) common.OpenAPIDefinition {
+func schema_iam_operator_api_audit_v1alpha1_EventPrincipal(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Principal is whoever did something.",
+				Description: "EventPrincipal is whoever did something.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {

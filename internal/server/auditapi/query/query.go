@@ -154,42 +154,41 @@ func contradict(filter, not *store.EventFilter) bool {
 
 func (q *Query) add(r fields.Requirement, now time.Time) error {
 	equal := r.Operator == selection.Equals || r.Operator == selection.DoubleEquals
-	if r.Value == "" {
+	f, ok := known[r.Field]
+	switch {
+	case r.Value == "":
 		return errors.New("a value is missing")
-	}
-	switch r.Field {
-	case LabelNamespace, LabelSince, LabelUntil:
-		if !equal {
-			return errors.New("it takes = only")
-		}
-	}
-	switch r.Field {
-	case LabelNamespace:
-		q.None = q.None || q.Namespace != "" && q.Namespace != r.Value
-		q.Namespace = r.Value
-		return nil
-	case LabelSince:
-		since, err := parseTime(r.Value, now)
-		if since.After(q.Since) {
-			q.Since = since
-		}
-		return err
-	case LabelUntil:
-		until, err := parseTime(r.Value, now)
-		if q.Until.IsZero() || until.Before(q.Until) {
-			q.Until = until
-		}
-		return err
+	case !ok && !equal:
+		return errors.New("it takes = only")
+	case !ok:
+		return q.bound(r.Field, r.Value, now)
 	}
 	if err := check(r.Field, r.Value); err != nil {
 		return err
 	}
 	if equal {
-		q.equal(known[r.Field], r.Value)
+		q.equal(f, r.Value)
 	} else {
-		q.exclude(known[r.Field], r.Value)
+		q.exclude(f, r.Value)
 	}
 	return nil
+}
+
+// bound says in which namespace, and within which times.
+func (q *Query) bound(label, value string, now time.Time) error {
+	if label == LabelNamespace {
+		q.None = q.None || q.Namespace != "" && q.Namespace != value
+		q.Namespace = value
+		return nil
+	}
+	at, err := parseTime(value, now)
+	if label == LabelSince && at.After(q.Since) {
+		q.Since = at
+	}
+	if label == LabelUntil && (q.Until.IsZero() || at.Before(q.Until)) {
+		q.Until = at
+	}
+	return err
 }
 
 // equal asks for a value. Two values for one field contradict each other, unless an event may

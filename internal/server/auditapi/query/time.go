@@ -33,7 +33,7 @@ func parseDuration(value string) (time.Duration, bool) {
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if count, ok := strings.CutSuffix(value, suffix); ok {
 			n, err := strconv.ParseUint(count, 10, 16)
-			back := time.Duration(n) * unit //nolint:gosec // it has 16 bits
+			back := time.Duration(n) * unit
 			return back, err == nil && back <= longest
 		}
 	}
