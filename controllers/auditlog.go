@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -58,8 +59,8 @@ type auditLog struct {
 	checkpoints  *prometheus.CounterVec
 	forked       prometheus.Gauge
 
-	// published is the ConfigMap as it was last read or written; nil where there is none. Only
-	// the checkpointer uses it, from one goroutine at a time.
+	mu sync.Mutex // over published; the checkpointer publishes while retention may have it read
+	// published is the ConfigMap as it was last read or written; nil where there is none.
 	published *corev1.ConfigMap
 }
 
@@ -158,9 +159,11 @@ func (a *auditLog) tellFork(fork *chain.ForkedError) {
 	a.forked.Set(1)
 	a.log.Error(fork, "The audit log is not the one that was vouched for")
 	about := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: AuditCheckpointConfigMap}}
+	a.mu.Lock()
 	if a.published != nil {
 		about = a.published
 	}
+	a.mu.Unlock()
 	a.Events.Eventf(about, nil, corev1.EventTypeWarning, "AuditLogForked", "Verify", "%s", cut(fork.Error(), maxMessage))
 }
 
@@ -206,6 +209,8 @@ func (a *auditLog) drawKeys(ctx context.Context, key client.ObjectKey) (*corev1.
 
 // load reads what was published last. It asks the API server itself: the cache has no such ConfigMap.
 func (a *auditLog) load(ctx context.Context) (chain.Published, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	key := client.ObjectKey{Namespace: a.namespace, Name: AuditCheckpointConfigMap}
 	published := &corev1.ConfigMap{}
 	err := a.APIReader.Get(ctx, key, published)
@@ -270,6 +275,8 @@ func (a *auditLog) publish(ctx context.Context, published chain.Published) error
 		return err
 	}
 	data[AuditPublicKeysField] = string(keys)
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	next := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: AuditCheckpointConfigMap}, Data: data}
 	if a.published == nil {
 		err = a.Client.Create(ctx, next)
