@@ -191,6 +191,30 @@ func TestOtherProgram(t *testing.T) {
 	alter(t, path, "SELECT * FROM theirs") // untouched
 }
 
+// TestTriggersAndViews refuses what somebody has put into the schema to alter what is written or read.
+func TestTriggersAndViews(t *testing.T) {
+	for name, statement := range map[string]string{
+		"trigger": "CREATE TRIGGER quiet BEFORE INSERT ON audit_events BEGIN SELECT RAISE(IGNORE); END",
+		"view":    "CREATE VIEW quiet AS SELECT * FROM audit_events",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newPath(t)
+			closeStore(t, open(t, Options{Path: path}))
+			alter(t, path, statement)
+			wantRefusal(t, Options{Path: path}, path, "the "+name+` "quiet"`, "somebody has altered the file")
+			view, err := OpenView(t.Context(), path)
+			if err == nil {
+				t.Fatal("a view of the file opens", view.Close())
+			}
+			if !strings.Contains(err.Error(), "somebody has altered the file") {
+				t.Errorf("the view is refused with %v", err)
+			}
+			alter(t, path, "DROP "+name+" quiet")
+			open(t, Options{Path: path})
+		})
+	}
+}
+
 // TestDamage opens files that are damaged in several ways.
 func TestDamage(t *testing.T) {
 	whole := newPath(t)

@@ -81,7 +81,26 @@ func (s *Store) checkOurs(ctx context.Context) error {
 	if objects > 0 && application != applicationID && !s.halfMade(ctx) {
 		return fmt.Errorf("the SQLite file %s belongs to another program: name a file of the operator's own", s.path)
 	}
+	if err := checkPlain(ctx, s.writers, s.path); err != nil {
+		return err
+	}
 	return s.checkWhole(ctx)
+}
+
+// checkPlain refuses a file with triggers or views, of which we make none: a trigger can leave out or change what is
+// written from now on, and the seals would be of what it has left.
+func checkPlain(ctx context.Context, pool *sql.DB, path string) error {
+	var kind, name, table string
+	err := pool.QueryRowContext(ctx, "SELECT type, name, tbl_name FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY type, name LIMIT 1").
+		Scan(&kind, &name, &table)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the schema of the SQLite file: %w", err)
+	}
+	return fmt.Errorf("the SQLite file %s has the %s %q (on %q), and iam-operator makes none: somebody has altered the file, and what was recorded "+
+		"since may be incomplete; find out who, keep a copy, and restore the file from a backup", path, kind, name, table)
 }
 
 // halfMade says whether a first start ended between goose's table and our schema.

@@ -22,7 +22,7 @@ import (
 type View struct{ s *Store }
 
 // OpenView opens the file at a path for reading. It refuses one of another schema: the log of an
-// older one is not sealed, and of a newer one nothing is known.
+// older one is not sealed, and of a newer one nothing is known; and one with triggers or views.
 func OpenView(ctx context.Context, path string) (_ *View, err error) {
 	s := &Store{path: path, closed: make(chan struct{}), exact: true}
 	s.reader = reader{s}
@@ -42,6 +42,9 @@ func OpenView(ctx context.Context, path string) (_ *View, err error) {
 	if version != sealingVersion {
 		return nil, fmt.Errorf("the SQLite file %s has schema %d, and this program reads schema %d: use the version of iam-operator "+
 			"that wrote it, or start this one on it, which brings an older schema up to date", path, version, sealingVersion)
+	}
+	if err := checkPlain(ctx, s.readers, path); err != nil {
+		return nil, err
 	}
 	if err := s.readers.QueryRowContext(ctx, "SELECT incarnation, term_key FROM meta").Scan(&s.incarnation, &s.key); err != nil {
 		return nil, fmt.Errorf("read the store at %s: %w", path, err)
