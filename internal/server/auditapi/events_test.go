@@ -407,6 +407,40 @@ func TestSlowWatch(t *testing.T) {
 	expect(t, slow, want...)
 }
 
+// Of a sparse namespace, the store gives a watch that is behind also what is newer than where the
+// tail begins: it is told once, and versions grow.
+func TestWatchBehindTheTail(t *testing.T) {
+	s := serve(t)
+	s.record(t, nil) // 1 is where the watch begins
+	s.record(t, nil)
+	elsewhere := func(e *iam.Event) { e.Namespace, e.NamespaceUID = "shop", "uid-of-shop" }
+	s.record(t, elsewhere)
+	apart := *s.events
+	apart.tail = newTail(s.store, clock.RealClock{}, logr.Discard())
+	if err := apart.tail.begin(t.Context()); err != nil { // at 3, and there it stays
+		t.Fatal(err)
+	}
+	s.record(t, elsewhere)
+	s.record(t, nil)
+	w, err := apart.Watch(in("acme"), &internalversion.ListOptions{ResourceVersion: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	for _, want := range []string{"2", "5"} {
+		if tells, version := next(t, w); tells != "ADDED e"+want || version != want {
+			t.Fatalf("the watch tells %q at %s, want e%s", tells, version, want)
+		}
+	}
+	s.record(t, nil)
+	if _, err := apart.tail.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if tells, version := next(t, w); tells != "ADDED e6" || version != "6" {
+		t.Fatalf("the watch tells %q at %s, and e6 comes next", tells, version)
+	}
+}
+
 func TestTooManyWatches(t *testing.T) {
 	s := serve(t)
 	s.watches = make(chan struct{}, 3)

@@ -219,10 +219,14 @@ func (w *watcher) next(ctx context.Context) (found []news, last int64, more <-ch
 	if found, err = tell(ctx, w.store, batch); err != nil {
 		return nil, 0, nil, err
 	}
-	if len(batch) < tailBatch {
-		return found, start, nil, nil // The tail had come to start before the store was asked.
+	last = w.position
+	if len(batch) > 0 {
+		last = batch[len(batch)-1].Sequence // It may be newer than start.
 	}
-	return found, batch[len(batch)-1].Sequence, nil, nil
+	if len(batch) < tailBatch {
+		last = max(last, start) // The tail had come to start before the store was asked.
+	}
+	return found, last, nil, nil
 }
 
 // tell gives one piece of news, if it is of what was asked for.
