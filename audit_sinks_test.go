@@ -3,12 +3,98 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
+
+// runnables is a manager that keeps what is added to it.
+type runnables struct {
+	ctrl.Manager
+	added []manager.Runnable
+}
+
+func (r *runnables) Add(added manager.Runnable) error {
+	r.added = append(r.added, added)
+	return nil
+}
+
+func (*runnables) GetLogger() logr.Logger { return logr.Discard() }
+
+// What the flags name is run by the manager, and so is what counts for the alerts.
+func TestAuditSinksRun(t *testing.T) {
+	folder := t.TempDir()
+	database, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(folder, "iam.db"), Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "audit.log")
+	sinks, mgr := auditSinks{targets: []sinkTarget{{sinkFile, path}, {sinkOTLP, "http://127.0.0.1:1/v1/logs"}}}, &runnables{}
+	if err := sinks.setup(t.Context(), mgr, database); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, len(mgr.added))
+	for _, runnable := range mgr.added {
+		go func() { ended <- runnable.Start(ctx) }()
+	}
+	event := iam.Event{ID: "event-1", RecordedAt: time.Now(), Organization: iam.EventOrganization{ID: "acme"}, Method: "CreateAPIKey", Action: iam.ActionCreated, StatusCode: 200, Resources: []iam.EventResource{}}
+	if err := database.Submit(t.Context(), event); err != nil {
+		t.Fatal(err)
+	}
+	deadline, ticker := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
+	defer ticker.Stop()
+	for done := false; !done; {
+		text, _ := os.ReadFile(path)
+		counted := gathered(t, "iam_operator_audit_events_total") && gathered(t, "iam_operator_audit_sink_failures_total")
+		done = strings.Contains(string(text), `"event-1"`) && counted
+		select {
+		case <-deadline:
+			t.Fatalf("the file has %q, and something is counted: %v", text, counted)
+		case <-ticker.C:
+		}
+	}
+	cancel()
+	for range mgr.added {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := database.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// gathered says whether a counter has counted anything.
+func gathered(t *testing.T, name string) bool {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == name && metric.GetCounter().GetValue() > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // What is no sink is refused at the start, in words. The names are those of the cursors: one that
 // changed would have everything delivered again.
