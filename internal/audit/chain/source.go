@@ -50,21 +50,24 @@ type cut struct {
 // nothing without a checkpoint in the same commit, so that there is none in between.
 func takeCut(ctx context.Context, source Source, only *string) (cut, error) {
 	before, err := lastCheckpoint(ctx, source)
+	if err != nil {
+		return cut{}, err
+	}
 	for range tries {
-		if err != nil {
-			return cut{}, err
-		}
 		var heads []iam.ChainHead
 		if heads, err = source.ChainHeads(ctx); err != nil {
 			return cut{}, fmt.Errorf("read the heads of the chains: %w", err)
 		}
 		var after iam.Checkpoint
-		if after, err = lastCheckpoint(ctx, source); err == nil && after.Number == before.Number {
+		if after, err = lastCheckpoint(ctx, source); err != nil {
+			return cut{}, err
+		}
+		if after.Number == before.Number {
 			return cut{source.Incarnation(), onlyHeads(heads, only), before}, nil
 		}
 		before = after
 	}
-	return cut{}, fmt.Errorf("the store is written too fast to be read at one moment; try again: %w", err)
+	return cut{}, fmt.Errorf("the store is written too fast to be read at one moment: in each of %d attempts a checkpoint was made meanwhile; try again", tries)
 }
 
 func lastCheckpoint(ctx context.Context, source interface {
