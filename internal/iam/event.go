@@ -59,7 +59,9 @@ type EventChange struct {
 	After  json.RawMessage `json:"after,omitempty"`
 }
 
-// Event is one audit event.
+// Event is one audit event. Its JSON is what is sealed, see Canonical: what is in a log already must stay the same to
+// the byte. So the order of the fields, of these and of those of the types within, never changes, none goes, and a new
+// one is omitempty (or omitzero), so that an event without it is written as it was.
 type Event struct {
 	// Sequence orders all events of the store; the store gives it at the commit.
 	Sequence int64 `json:"-"`

@@ -45,6 +45,7 @@ const (
 	canonicalPrefix  = "iam-operator.dev/audit/v1/event\n"
 	linkPrefix       = "iam-operator.dev/audit/v1/link\n"
 	checkpointPrefix = "iam-operator.dev/audit/v1/checkpoint\n"
+	headsPrefix      = "iam-operator.dev/audit/v1/heads\n"
 )
 
 // GenesisHash is what the first event of a chain has as its previous hash. It names the store,
@@ -105,8 +106,11 @@ type Checkpoint struct {
 	// Sequence is that of the newest event that the checkpoint covers, over all chains.
 	Sequence int64     `json:"sequence"`
 	At       time.Time `json:"at"`
-	// Heads are those of the chains that changed since the checkpoint before; of all chains where Full.
-	Heads []ChainHead `json:"heads"`
+	// Heads are those of the chains that changed since the checkpoint before; of all chains where Full. They are not
+	// published: there may be too many, and HeadsHash stands for them.
+	Heads []ChainHead `json:"heads,omitempty"`
+	// HeadsHash is the HashHeads of Heads.
+	HeadsHash Hash `json:"headsHash"`
 	// Full says that all chains are there, so that nothing before is needed to verify what follows.
 	Full bool `json:"full"`
 	// Oldest is the number of the oldest checkpoint that is kept, which is Full or the first.
@@ -118,9 +122,20 @@ type Checkpoint struct {
 	Signature []byte `json:"signature,omitempty"`
 }
 
-// Signed gives the bytes that the signature vouches for: all but itself.
+// HashHeads is the hash that stands for the heads of chains in what is signed.
+func HashHeads(heads []ChainHead) (Hash, error) {
+	text, err := json.Marshal(append([]ChainHead{}, heads...)) // so that none is always the same
+	if err != nil {
+		return Hash{}, fmt.Errorf("encode the heads of the audit chains: %w", err)
+	}
+	return sha256.Sum256(append([]byte(headsPrefix), text...)), nil
+}
+
+// Signed gives the bytes that the signature vouches for: all but itself, and but the heads, for which HeadsHash stands.
+// It is therefore the same for a checkpoint with its heads and for the published one without. A field that comes
+// later must be omitempty, and come last but for those that are left out.
 func (c Checkpoint) Signed() ([]byte, error) {
-	c.Signature, c.At = nil, c.At.UTC()
+	c.Signature, c.Heads, c.At = nil, nil, c.At.UTC()
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode audit checkpoint %d: %w", c.Number, err)

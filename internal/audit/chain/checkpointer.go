@@ -268,6 +268,7 @@ func (c *Checkpointer) unpublished() bool {
 func (c *Checkpointer) publish(ctx context.Context) error {
 	c.mu.Lock()
 	last := c.last
+	last.Heads = nil // There may be more than a ConfigMap holds; their hash is signed.
 	next := Published{Newest: &last, Former: c.published.Former, Keys: c.Keys.Public}
 	c.mu.Unlock()
 	err := c.Publish(ctx, next) // Nobody waits for the network.

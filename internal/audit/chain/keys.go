@@ -152,6 +152,10 @@ func ParsePublicKeys(text []byte) (PublicKeys, error) {
 
 // sign completes a checkpoint.
 func (k Keys) sign(c iam.Checkpoint) (iam.Checkpoint, error) {
+	var err error
+	if c.HeadsHash, err = iam.HashHeads(c.Heads); err != nil {
+		return iam.Checkpoint{}, err
+	}
 	c.KeyID = k.ID
 	text, err := c.Signed()
 	if err != nil {
@@ -175,4 +179,21 @@ func (k PublicKeys) verify(c iam.Checkpoint) (string, error) {
 		return fmt.Sprintf("its signature is not by the key %s", c.KeyID), nil
 	}
 	return "", nil
+}
+
+// verifyStored says what is wrong with a checkpoint that has its heads, too.
+func (k PublicKeys) verifyStored(c iam.Checkpoint) (string, error) {
+	if bad, err := k.verify(c); err != nil || bad != "" {
+		return bad, err
+	}
+	return badHeads(c)
+}
+
+// badHeads says what is wrong with the heads of a checkpoint, for which their hash is signed.
+func badHeads(c iam.Checkpoint) (string, error) {
+	hash, err := iam.HashHeads(c.Heads)
+	if err != nil || hash == c.HeadsHash {
+		return "", err
+	}
+	return "the heads of the chains that it names are not those that were signed", nil
 }

@@ -290,6 +290,9 @@ func (l *ledger) resign(keys chain.Keys, heads map[int64]iam.Hash) {
 		if i > 0 {
 			c.Previous = previous
 		}
+		if c.HeadsHash, err = iam.HashHeads(c.Heads); err != nil {
+			l.t.Fatal(err)
+		}
 		c.Signature = []byte(strings.Repeat("x", 64))
 		c.KeyID = keys.ID
 		if previous, err = c.Hash(); err != nil {
@@ -448,6 +451,7 @@ func TestFindings(t *testing.T) {
 		"the newest removed":              {"DELETE FROM audit_events WHERE sequence = 5", chain.Truncated, 5},
 		"an event put in another's place": {"UPDATE audit_events SET (previous, hash, body) = (SELECT previous, hash, body FROM audit_events WHERE sequence = 2) WHERE sequence = 4", chain.Reordered, 4},
 		"a checkpoint altered":            {"UPDATE audit_checkpoints SET body = replace(body, '\"sequence\":5', '\"sequence\":4') WHERE number = 1", chain.BadSignature, 0},
+		"a head in a checkpoint altered":  {"UPDATE audit_checkpoints SET body = replace(body, '\"organizationID\":\"a\"', '\"organizationID\":\"b\"') WHERE number = 1", chain.Altered, 0},
 		"a checkpoint removed":            {"DELETE FROM audit_checkpoints WHERE number = 1", chain.Removed, 0},
 		"the newest checkpoint removed":   {"DELETE FROM audit_checkpoints WHERE number = 2", chain.Truncated, 0},
 		"taken from the lists":            {"DELETE FROM audit_index WHERE (term, sequence) IN (SELECT term, sequence FROM audit_index WHERE sequence = 2 ORDER BY term LIMIT 1)", "", 2},

@@ -182,6 +182,9 @@ func (v *verifier) vouched(c iam.Checkpoint) (*Finding, error) {
 	found := func(problem Problem, format string, args ...any) (*Finding, error) {
 		return &Finding{Problem: problem, Checkpoint: max(c.Number, 1), Text: fmt.Sprintf(format, args...)}, nil
 	}
+	if bad, err := badHeads(c); err != nil || bad != "" {
+		return &Finding{Problem: Altered, Checkpoint: max(c.Number, 1), Text: bad}, err
+	}
 	newest := v.trust.Newest
 	switch {
 	case c.Incarnation != v.result.Incarnation:

@@ -319,6 +319,9 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 	intact(t, w.verify(t))
+	if newest := w.published.is.Newest; newest.Heads != nil || newest.HeadsHash == (iam.Hash{}) {
+		t.Errorf("what is published grows with the number of Organizations: %+v", newest)
+	}
 	w.close(t)
 }
 
