@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -47,7 +49,7 @@ func serve(t *testing.T) *served {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &events{
-		store: database, clock: clock.RealClock{}, ending: ctx.Done(), watches: make(chan struct{}, 100),
+		store: database, clock: clock.RealClock{}, ending: ctx.Done(), watches: newSlots(100, 100),
 		tail: newTail(database, clock.RealClock{}, logr.Discard()),
 		namespaceUID: func(_ context.Context, name string) (string, error) {
 			if name == "nowhere" {
@@ -441,21 +443,31 @@ func TestWatchBehindTheTail(t *testing.T) {
 	}
 }
 
+// of is a request in namespace acme by a user.
+func of(name string) context.Context {
+	return request.WithUser(in("acme"), &user.DefaultInfo{Name: name})
+}
+
+// Neither all users nor one of them can open more watches than there is room for, and each is told which bound it was.
 func TestTooManyWatches(t *testing.T) {
 	s := serve(t)
-	s.watches = make(chan struct{}, 3)
-	open := []watch.Interface{}
-	for range cap(s.watches) {
-		open = append(open, s.watch(in("acme"), t, &internalversion.ListOptions{}))
+	s.watches = newSlots(3, 2)
+	refused := func(name, says string) {
+		t.Helper()
+		if _, err := s.Watch(of(name), &internalversion.ListOptions{}); !apierrors.IsTooManyRequests(err) || !strings.Contains(err.Error(), says) {
+			t.Errorf("one watch of %s too many is answered by %v, want that %s", name, err, says)
+		}
 	}
-	if _, err := s.Watch(in("acme"), &internalversion.ListOptions{}); !apierrors.IsTooManyRequests(err) {
-		t.Errorf("one watch too many is answered by %v", err)
-	}
-	open[0].Stop()
-	expect(t, open[0], "ended")
+	mine := s.watch(of("maya"), t, &internalversion.ListOptions{})
+	s.watch(of("maya"), t, &internalversion.ListOptions{})
+	refused("maya", `user "maya" has 2 watches`)
+	s.watch(of("noor"), t, &internalversion.ListOptions{})
+	refused("noor", "3 watches of audit events are open")
+	mine.Stop()
+	expect(t, mine, "ended")
 	deadline := time.After(patience)
 	for {
-		w, err := s.Watch(in("acme"), &internalversion.ListOptions{})
+		w, err := s.Watch(of("maya"), &internalversion.ListOptions{})
 		if err == nil {
 			w.Stop()
 			return

@@ -100,7 +100,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	storage := &events{
 		store: s.options.Store, clock: s.options.Clock, namespaceUID: s.namespaceUID, ending: ctx.Done(),
-		tail: newTail(s.options.Store, s.options.Clock, s.log), watches: make(chan struct{}, maxWatches),
+		tail: newTail(s.options.Store, s.options.Clock, s.log), watches: newSlots(maxWatches, maxUserWatches),
 	}
 	if err := storage.tail.begin(ctx); err != nil {
 		return fmt.Errorf("begin to follow the audit events: %w", err)

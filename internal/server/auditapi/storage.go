@@ -38,8 +38,8 @@ type events struct {
 	// there is none.
 	namespaceUID func(ctx context.Context, name string) (string, error)
 	tail         *tail
-	// watches has room for each watch that may be open.
-	watches chan struct{}
+	// watches has a slot for each watch that may be open.
+	watches *slots
 	// ending is closed when the server ends: open watches would hold it back.
 	ending <-chan struct{}
 }

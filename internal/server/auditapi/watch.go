@@ -5,7 +5,6 @@ package auditapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -20,14 +19,8 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
-const (
-	// maxWatches bounds how many watches may be open in this process: each holds a goroutine, and a connection.
-	maxWatches = 256
-	// bookmarkEvery is how often a watch says how far it is, though nothing matched.
-	bookmarkEvery = time.Minute
-	// retrySeconds is when to try again where too many watches are open.
-	retrySeconds = 10
-)
+// bookmarkEvery is how often a watch says how far it is, though nothing matched.
+const bookmarkEvery = time.Minute
 
 // Watch tells of events as they are recorded: ADDED, and MODIFIED when it becomes known where
 // an event came from. With a resource version it tells of all that came after it; 410 says that
@@ -42,13 +35,12 @@ func (s *events) Watch(ctx context.Context, options *internalversion.ListOptions
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case s.watches <- struct{}{}:
-	default:
-		return nil, apierrors.NewTooManyRequests(fmt.Sprintf("%d watches of audit events are open, which is the most that this server takes; list, or try again later", cap(s.watches)), retrySeconds)
+	release, err := s.watches.take(ctx)
+	if err != nil {
+		return nil, err
 	}
 	go func() {
-		defer func() { <-s.watches }()
+		defer release()
 		defer close(w.results)
 		w.run(ctx)
 	}()
