@@ -99,6 +99,7 @@ func (a *auditSinks) setup(ctx context.Context, mgr ctrl.Manager, database store
 		return &sink.Follower{Store: database, Sink: to, Name: name, Metrics: counted, Clock: clock.RealClock{}, Log: log}
 	}
 	counter := follow("", sink.Counter{Metrics: counted})
+	counter.MeasuredAs = sink.CounterName
 	// Before anything of this run is recorded, so that all of it is counted.
 	if err := counter.Begin(ctx); err != nil {
 		return fmt.Errorf("count audit events: %w", err)

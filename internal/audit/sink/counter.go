@@ -11,8 +11,11 @@ import (
 
 // Counter counts events for alerts. Its Follower has no name: what was recorded before the
 // operator started was counted then, and a counter that began with all that is kept would tell
-// of it again.
+// of it again. In metrics it is CounterName, since alerts that nothing counts for never fire.
 type Counter struct{ Metrics *Metrics }
+
+// CounterName is how a Counter's Follower is named in metrics.
+const CounterName = "counter"
 
 // Deliver counts; it never fails.
 func (c Counter) Deliver(_ context.Context, events []iam.Event) error {

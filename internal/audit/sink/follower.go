@@ -37,17 +37,19 @@ type Sink interface {
 	Deliver(ctx context.Context, events []iam.Event) error
 }
 
-// Follower delivers events to a sink. All fields but Name and Metrics are needed.
+// Follower delivers events to a sink. All fields but Name, MeasuredAs and Metrics are needed.
 type Follower struct {
 	Store store.Store
 	Sink  Sink
 	// Name is that of the cursor in the store: where the sink goes on after a restart. A new one
 	// begins with the oldest event that is kept. Without a name nothing is kept, and it begins
 	// with what is recorded after Begin.
-	Name    string
-	Metrics *Metrics
-	Clock   clock.Clock
-	Log     logr.Logger
+	Name string
+	// MeasuredAs is the name in the metrics of a follower without a Name; with one, it is that.
+	MeasuredAs string
+	Metrics    *Metrics
+	Clock      clock.Clock
+	Log        logr.Logger
 
 	cursor int64
 	begun  bool
@@ -58,7 +60,7 @@ type Follower struct {
 // Run delivers until the context ends, or the store is closed. It returns nil then, and never
 // before: what fails is tried again.
 func (f *Follower) Run(ctx context.Context) error {
-	f.Metrics.begin(f.Name)
+	f.Metrics.begin(f.measured())
 	size, wait := batchSize, firstWait
 	for {
 		changed := f.Store.Changed()
@@ -67,8 +69,8 @@ func (f *Follower) Run(ctx context.Context) error {
 		case ctx.Err() != nil || errors.Is(err, store.ErrClosed):
 			return nil
 		case err != nil:
-			f.Metrics.failed(f.Name)
-			f.Log.Error(err, "Audit events could not be delivered; they are kept, and delivered later", "sink", f.Name, "after", f.cursor, "retryIn", wait)
+			f.Metrics.failed(f.measured())
+			f.Log.Error(err, "Audit events could not be delivered; they are kept, and delivered later", "sink", f.measured(), "after", f.cursor, "retryIn", wait)
 			pause(ctx, f.Clock.After(wait))
 			// A receiver may refuse what is too much at once, and take less.
 			size, wait = max(size/2, 1), min(2*wait, longestWait)
@@ -92,6 +94,10 @@ func (f *Follower) step(ctx context.Context, limit int) (int, error) {
 	if err := f.Begin(ctx); err != nil {
 		return 0, err
 	}
+	// Before anything is read: who can't read an event is ever further behind, and that must be seen.
+	if err := f.measure(ctx); err != nil {
+		return 0, err
+	}
 	events, err := f.Store.EventsAfter(ctx, store.EventScope{}, f.cursor, limit)
 	if errors.Is(err, store.ErrEventsGone) {
 		events, err = f.rest(ctx, limit)
@@ -99,8 +105,8 @@ func (f *Follower) step(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the audit events after %d: %w", f.cursor, err)
 	}
-	if err := f.measure(ctx); err != nil || len(events) == 0 {
-		return 0, err
+	if len(events) == 0 {
+		return 0, f.measure(ctx)
 	}
 	if err := f.Sink.Deliver(ctx, events); err != nil {
 		return 0, err
@@ -108,7 +114,7 @@ func (f *Follower) step(ctx context.Context, limit int) (int, error) {
 	if err := f.move(ctx, events[len(events)-1].Sequence); err != nil {
 		return 0, err
 	}
-	f.Metrics.delivered(f.Name, len(events))
+	f.Metrics.delivered(f.measured(), len(events))
 	return len(events), f.measure(ctx)
 }
 
@@ -199,9 +205,12 @@ func (f *Follower) lose(kept []iam.Event, upTo int64) {
 	if lost <= 0 {
 		return
 	}
-	f.Metrics.lost(f.Name, lost)
-	f.Log.Error(store.ErrEventsGone, "Retention has removed audit events before they were delivered", "sink", f.Name, "after", after, "upTo", upTo, "lost", lost)
+	f.Metrics.lost(f.measured(), lost)
+	f.Log.Error(store.ErrEventsGone, "Retention has removed audit events before they were delivered", "sink", f.measured(), "after", after, "upTo", upTo, "lost", lost)
 }
+
+// measured is the name in metrics and in the log.
+func (f *Follower) measured() string { return cmp.Or(f.Name, f.MeasuredAs) }
 
 // measure says how far the sink is behind.
 func (f *Follower) measure(ctx context.Context) error {
@@ -209,6 +218,6 @@ func (f *Follower) measure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the newest audit event: %w", err)
 	}
-	f.Metrics.behind(f.Name, all.Newest-f.cursor)
+	f.Metrics.behind(f.measured(), all.Newest-f.cursor)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/iam-operator/iam-operator/internal/audit/sink"
 	"github.com/iam-operator/iam-operator/internal/iam"
+	"github.com/iam-operator/iam-operator/internal/store"
 )
 
 // record is a sink that keeps what it gets, and fails when it is told to.
@@ -137,6 +138,38 @@ func TestFailingSinkHoldsUpNobody(t *testing.T) {
 	awaitCursor(t, s, "sink/other", 20)
 	if lag := value(t, registry, "iam_operator_audit_sink_lag_events", "sink/test"); lag <= 0 {
 		t.Errorf("lag %v", lag)
+	}
+}
+
+// unreadable is a store of which nobody can read the events.
+type unreadable struct{ store.Store }
+
+func (unreadable) EventsAfter(context.Context, store.EventScope, int64, int) ([]iam.Event, error) {
+	return nil, &store.UnreadableEventError{Sequence: 1, Err: errors.New("it was altered")}
+}
+
+// Who can't read the events says how far it is behind all the same, and so does what counts for alerts.
+func TestFollowerThatCannotReadIsBehind(t *testing.T) {
+	for name, f := range map[string]*sink.Follower{
+		"sink/test": {Name: "sink/test", Sink: &record{}},
+		"counter":   {MeasuredAs: sink.CounterName, Sink: sink.Counter{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			metrics, registry := newMetrics(t)
+			watch := clocktesting.NewFakeClock(noon)
+			f.Store, f.Metrics, f.Clock = unreadable{s}, metrics, watch
+			if err := f.Begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			start(t, f)
+			submit(t, s, several("acme", 1, 10)...)
+			await(t, "a lag of ten, and failures", func() bool {
+				watch.Step(time.Minute)
+				lag := value(t, registry, "iam_operator_audit_sink_lag_events", name)
+				return lag == 10 && value(t, registry, "iam_operator_audit_sink_failures_total", name) > 0
+			})
+		})
 	}
 }
 

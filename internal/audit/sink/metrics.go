@@ -53,7 +53,7 @@ func Register[C prometheus.Collector](registry prometheus.Registerer, place *C) 
 	return nil
 }
 
-// watched says whether a sink is measured: a follower without a name serves something else.
+// watched says whether a sink is measured: a follower without a name in metrics is not.
 func (m *Metrics) watched(sink string) bool { return m != nil && sink != "" }
 
 // begin has the series of a sink there from the start, at zero: the growth of one that begins
