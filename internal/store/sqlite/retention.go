@@ -41,29 +41,38 @@ func (t *transaction) drop(ctx context.Context, organizationID string, before in
 	}, nil
 }
 
-// oldest gives the events of a chain up to the first that was not recorded before a time, as readers see them.
+// oldest gives the events of a chain up to the first that was not recorded before a time, as readers see them. Those of
+// another chain whose term is the same are passed by.
 func (t *transaction) oldest(ctx context.Context, organizationID string, before int64, limit int) ([]iam.Event, error) {
 	list := facet{listChain, organizationID}
+	term, origins := t.s.key.term("", list), t.s.key.term("", list.of(true))
 	var found []iam.Event
-	end := false
-	err := t.query(ctx, "SELECT "+shownColumns+", e.recorded_at FROM "+bothLists+
-		" AS d CROSS JOIN audit_events AS e ON e.sequence = d.sequence "+shownJoins+" ORDER BY d.sequence",
-		[]any{t.s.key.term("", list), 0, t.s.key.term("", list.of(true)), 0, limit}, func(rows *sql.Rows) error {
-			if end {
+	for sequence, read, end := int64(0), limit, false; limit > 0 && read == limit && len(found) == 0 && !end; {
+		read = 0
+		err := t.query(ctx, "SELECT "+shownColumns+", e.recorded_at FROM "+bothLists+
+			" AS d CROSS JOIN audit_events AS e ON e.sequence = d.sequence "+shownJoins+" ORDER BY d.sequence",
+			[]any{term, sequence, origins, sequence, limit}, func(rows *sql.Rows) error {
+				var at int64
+				event, err := t.s.scanShown(rows, &at)
+				if err != nil {
+					return err
+				}
+				read++
+				sequence = event.Sequence
+				if end || event.Organization.ID != organizationID {
+					return nil
+				}
+				end = at >= before || len(found) > 0 && event.Sequence-found[0].Sequence >= listingSpan
+				if !end {
+					found = append(found, event)
+				}
 				return nil
-			}
-			var at int64
-			event, err := t.s.scanShown(rows, &at)
-			if err != nil {
-				return err
-			}
-			end = at >= before || len(found) > 0 && event.Sequence-found[0].Sequence >= listingSpan
-			if !end && event.Organization.ID == organizationID {
-				found = append(found, event)
-			}
-			return nil
-		})
-	return found, err
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // removeEvents removes events, and all that there is of them besides.
