@@ -21,7 +21,7 @@ const CounterName = "counter"
 func (c Counter) Deliver(_ context.Context, events []iam.Event) error {
 	for _, event := range events {
 		if event.Origin == nil {
-			c.Metrics.events.WithLabelValues(event.Organization.ID, event.Namespace, event.Method, result(event.StatusCode)).Inc()
+			c.Metrics.events.WithLabelValues(event.Namespace, event.Method, result(event.StatusCode)).Inc()
 		}
 	}
 	return nil

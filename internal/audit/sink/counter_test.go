@@ -28,21 +28,24 @@ func TestCounterCountsWhatIsNew(t *testing.T) {
 		eventOf("acme", 10, answered(204, "DeleteAPIKey")), eventOf("acme", 11, func(e *iam.Event) {
 			e.Origin = &iam.EventOrigin{EventID: "acme-1", EventSequence: 1, SourceIP: "192.0.2.7", UserAgent: "kubectl"}
 		}), eventOf("last", 12))
-	await(t, "the last event", func() bool { return value(t, registry, events, "last") > 0 })
+	await(t, "the last event", func() bool { return value(t, registry, events, "home-of-last") > 0 })
 	for name, test := range map[string]struct {
 		labels []string
 		want   float64
 	}{
-		"done":      {[]string{"acme", "home-of-acme", "CreateAPIKey", "done"}, 2},
-		"forbidden": {[]string{"acme", "home-of-acme", "CreateAPIKey", "forbidden"}, 1},
-		"refused":   {[]string{"acme", "home-of-acme", "CreateAPIKey", "refused"}, 1},
-		"deleted":   {[]string{"acme", "home-of-acme", "DeleteAPIKey", "done"}, 1},
+		"done":      {[]string{"home-of-acme", "CreateAPIKey", "done"}, 2},
+		"forbidden": {[]string{"home-of-acme", "CreateAPIKey", "forbidden"}, 1},
+		"refused":   {[]string{"home-of-acme", "CreateAPIKey", "refused"}, 1},
+		"deleted":   {[]string{"home-of-acme", "DeleteAPIKey", "done"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := value(t, registry, events, test.labels...); got != test.want {
 				t.Errorf("%v, want %v", got, test.want)
 			}
 		})
+	}
+	if value(t, registry, events, "acme") != -1 {
+		t.Error("the metrics, which anybody may read, name an Organization")
 	}
 	await(t, "it is measured", func() bool { return value(t, registry, "iam_operator_audit_sink_lag_events", sink.CounterName) == 0 })
 	if delivered := value(t, registry, "iam_operator_audit_sink_delivered_total", sink.CounterName); delivered != 7 {
