@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
@@ -195,13 +194,13 @@ func (e *Export) selects(ctx context.Context, event iam.Event) (bool, error) {
 	case event.Origin != nil:
 		sequence = event.Origin.EventSequence
 	case e.Query.SourceIP == "" && e.Query.Not.SourceIP == "":
-		return audit.Selects(event, e.Query), nil
+		return e.Query.Selects(event), nil
 	}
 	seen, err := e.Source.Events(ctx, store.EventQuery{EventScope: scopeOf(event.Organization.ID), Before: sequence + 1, Limit: 1})
 	if err != nil {
 		return false, fmt.Errorf("look up event %d: %w", sequence, err)
 	}
-	return len(seen) > 0 && seen[0].Sequence == sequence && audit.Selects(seen[0], e.Query), nil
+	return len(seen) > 0 && seen[0].Sequence == sequence && e.Query.Selects(seen[0]), nil
 }
 
 // lines writes records, and counts them.

@@ -113,7 +113,7 @@ func (s *Store) events(ctx context.Context, query store.EventQuery) ([]iam.Event
 			}
 			read++
 			w.below = event.Sequence
-			if len(found) < query.Limit && selected(query, event) {
+			if len(found) < query.Limit && query.Selects(event) {
 				found = append(found, event)
 			}
 			return nil
@@ -271,7 +271,7 @@ func (s *Store) eventsAfter(ctx context.Context, q querier, scope store.EventSco
 			}
 			read++
 			sequence = event.Sequence
-			if len(found) < limit && inScope(scope, event) {
+			if len(found) < limit && scope.Includes(event) {
 				found = append(found, event)
 			}
 			return nil

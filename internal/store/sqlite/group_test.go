@@ -219,15 +219,6 @@ func TestNothingToSweep(t *testing.T) {
 	wantDigests(t, s, "d")
 }
 
-// TestNoEmptyFacet keeps what an event does not say, such as the id of what was never created, out of the index.
-func TestNoEmptyFacet(t *testing.T) {
-	e := iam.Event{ID: "e", Resources: []iam.EventResource{{Name: "new"}, {ID: "r"}, {ID: "r"}}}
-	want := []facet{{"id", "e"}, {"resourceName", "new"}, {"resourceID", "r"}}
-	if got := facetsOf(e); !slices.Equal(got, want) {
-		t.Errorf("the event is found by %q, want %q", got, want)
-	}
-}
-
 // TestRelaxedCommits has each commit wait for the disk unless all that is in it may be lost with the machine.
 func TestRelaxedCommits(t *testing.T) {
 	s := open(t, Options{Path: newPath(t)})

@@ -6,14 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
-	"strconv"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
 // facet is one thing that an audit event says and can be selected by.
-type facet struct{ field, value string }
+type facet store.Facet
 
 // Besides what EventFilter compares with, events are listed by where they belong. Those that
 // only give another's origin have lists of their own: readers of one sort never step over the
@@ -26,52 +25,10 @@ const (
 	originPrefix  = "origins in "
 )
 
-// facetsOfFilter gives what a filter asks for.
-func facetsOfFilter(f store.EventFilter) []facet {
-	facets := []facet{
-		{"id", f.ID},
-		{"requestID", f.RequestID},
-		{"principalName", f.PrincipalName},
-		{"principalID", f.PrincipalID},
-		{"principalKind", string(f.PrincipalKind)},
-		{"method", f.Method},
-		{"action", string(f.Action)},
-		{"resourceName", f.ResourceName},
-		{"resourceID", f.ResourceID},
-		{"resourceKind", string(f.ResourceKind)},
-		{"projectID", f.ProjectID},
-		{"product", f.Product},
-		{"service", f.Service},
-		{"sourceIP", f.SourceIP},
-	}
-	if f.StatusCode != 0 {
-		facets = append(facets, facet{"statusCode", strconv.Itoa(f.StatusCode)})
-	}
-	return slices.DeleteFunc(facets, func(f facet) bool { return f.value == "" })
-}
-
-// facetsOf gives all that an event can be selected by, each once.
-func facetsOf(e iam.Event) []facet {
-	facets := facetsOfFilter(store.EventFilter{
-		ID: e.ID, RequestID: e.RequestID,
-		PrincipalName: e.Principal.Name, PrincipalID: e.Principal.ID, PrincipalKind: e.Principal.Kind,
-		Method: e.Method, Action: e.Action, ProjectID: e.ProjectID, Product: e.Product, Service: e.Service,
-		SourceIP: e.SourceIP, StatusCode: e.StatusCode,
-	})
-	for _, r := range e.Resources {
-		for _, f := range facetsOfFilter(store.EventFilter{ResourceName: r.Name, ResourceID: r.ID, ResourceKind: r.Kind}) {
-			if !slices.Contains(facets, f) {
-				facets = append(facets, f)
-			}
-		}
-	}
-	return facets
-}
-
 // isNarrow says whether a facet is of one Organization alone, or of one event: to list it by
 // namespace, too, would find nothing faster.
 func (f facet) isNarrow() bool {
-	switch f.field {
+	switch f.Field {
 	case "id", "requestID", "principalID", "resourceID", "projectID":
 		return true
 	}
@@ -86,7 +43,7 @@ type termKey []byte
 
 // term is what a facet is listed by in audit_index, within one home or (empty) everywhere.
 func (k termKey) term(home string, f facet) int64 {
-	text := slices.Concat(k, []byte(home), []byte{0}, []byte(f.field), []byte{0}, []byte(f.value))
+	text := slices.Concat(k, []byte(home), []byte{0}, []byte(f.Field), []byte{0}, []byte(f.Value))
 	sum := sha256.Sum256(text)
 	return int64(int32(binary.BigEndian.Uint32(sum[:]))) //nolint:gosec // any 32 bits will do
 }
@@ -98,11 +55,12 @@ func (k termKey) termsOf(e iam.Event) []int64 {
 	for _, list := range []facet{{listAll, ""}, {listChain, e.Organization.ID}, {listNamespace, e.Namespace}, {listHome, here}} {
 		terms = append(terms, k.term("", list.of(e.Origin != nil)))
 	}
-	facets := facetsOf(e)
+	facets := store.FacetsOf(e)
 	if e.Origin != nil {
-		facets = []facet{{"id", e.ID}}
+		facets = store.EventFilter{ID: e.ID}.Facets()
 	}
-	for _, f := range facets {
+	for _, of := range facets {
+		f := facet(of)
 		terms = append(terms, k.term("", f))
 		if !f.isNarrow() {
 			terms = append(terms, k.term(here, f))
@@ -132,7 +90,7 @@ func (k termKey) listings(events []iam.Event) (packed []int64, base int64) {
 // of gives a list, or the list of origins beside it.
 func (f facet) of(origins bool) facet {
 	if origins {
-		f.field = originPrefix + f.field
+		f.Field = originPrefix + f.Field
 	}
 	return f
 }
@@ -145,7 +103,8 @@ func (k termKey) termsFor(q store.EventQuery) []int64 {
 	}
 	var terms []int64
 	placed := false
-	for _, f := range facetsOfFilter(q.EventFilter) {
+	for _, asked := range q.Facets() {
+		f := facet(asked)
 		if here == "" || f.isNarrow() {
 			terms = append(terms, k.term("", f))
 			continue
@@ -170,31 +129,4 @@ func listOf(scope store.EventScope) (facet, bool) {
 		return facet{listNamespace, scope.Namespace}, true
 	}
 	return facet{listAll, ""}, false
-}
-
-// inScope says whether an event belongs to a scope.
-func inScope(scope store.EventScope, e iam.Event) bool {
-	return (scope.OrganizationID == "" || e.Organization.ID == scope.OrganizationID) &&
-		(!scope.OwnChain || e.Organization.ID == "") &&
-		(scope.Namespace == "" || e.Namespace == scope.Namespace) &&
-		(scope.NamespaceUID == "" || e.NamespaceUID == scope.NamespaceUID)
-}
-
-// selected says whether an event that has the terms of a query, or terms that are like them, is meant.
-func selected(q store.EventQuery, e iam.Event) bool {
-	if e.Origin != nil || !inScope(q.EventScope, e) {
-		return false
-	}
-	says := facetsOf(e)
-	for _, f := range facetsOfFilter(q.EventFilter) {
-		if !slices.Contains(says, f) {
-			return false
-		}
-	}
-	for _, f := range facetsOfFilter(q.Not) {
-		if slices.Contains(says, f) {
-			return false
-		}
-	}
-	return true
 }

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/selection"
 
-	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 )
@@ -232,18 +231,18 @@ func check(label, value string) error {
 
 // Matches says whether an event is what was asked for.
 func (q Query) Matches(event iam.Event) bool {
-	return !q.None && audit.Selects(event, q.EventQuery) && q.Rest(event)
+	return !q.None && q.Selects(event) && q.Rest(event)
 }
 
 // Rest says whether an event that the store gave is also what the store was not asked.
 func (q Query) Rest(event iam.Event) bool {
 	for _, also := range q.Also {
-		if !audit.Matches(event, also) {
+		if !also.Matches(event) {
 			return false
 		}
 	}
 	for _, not := range q.Nots {
-		if !audit.MatchesNone(event, not) {
+		if !not.MatchesNone(event) {
 			return false
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package audit_test
+package store_test
 
 import (
 	"fmt"
@@ -11,11 +11,12 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
 )
+
+var created = time.Date(2026, time.November, 1, 12, 0, 0, 0, time.UTC)
 
 func drawFilter(t *rapid.T, label string, seldom int) store.EventFilter {
 	var f store.EventFilter
@@ -101,7 +102,7 @@ func TestSelectsAgreesWithTheStore(t *testing.T) {
 				got = append(got, event.ID)
 			}
 			for _, event := range events {
-				if audit.Selects(event, query) {
+				if query.Selects(event) {
 					want = append(want, event.ID)
 				}
 			}
@@ -115,11 +116,20 @@ func TestSelectsAgreesWithTheStore(t *testing.T) {
 
 func TestMatchesEmptyAndOrigins(t *testing.T) {
 	event := iam.Event{ID: "x"}
-	if !audit.Matches(event, store.EventFilter{}) || !audit.MatchesNone(event, store.EventFilter{}) || !audit.Selects(event, store.EventQuery{}) {
+	if !(store.EventFilter{}).Matches(event) || !(store.EventFilter{}).MatchesNone(event) || !(store.EventQuery{}).Selects(event) {
 		t.Error("an empty filter leaves something out")
 	}
 	event.Origin = &iam.EventOrigin{}
-	if audit.Selects(event, store.EventQuery{}) {
+	if (store.EventQuery{}).Selects(event) {
 		t.Error("an event that only gives another's origin is selected")
+	}
+}
+
+// What an event does not say, such as the id of what was never created, is nothing that it is found by.
+func TestNoEmptyFacet(t *testing.T) {
+	e := iam.Event{ID: "e", Resources: []iam.EventResource{{Name: "new"}, {ID: "r"}, {ID: "r"}}}
+	want := []store.Facet{{Field: "id", Value: "e"}, {Field: "resourceName", Value: "new"}, {Field: "resourceID", Value: "r"}}
+	if got := store.FacetsOf(e); !slices.Equal(got, want) {
+		t.Errorf("the event is found by %q, want %q", got, want)
 	}
 }
