@@ -16,6 +16,12 @@ import (
 
 const ourGroup = "iam-operator.dev"
 
+// How kube-apiserver says what its authorizer decided.
+const (
+	decisionAnnotation = "authorization.k8s.io/decision"
+	decisionForbid     = "forbid"
+)
+
 var (
 	// ourWebhooks name a request in the API server's audit log.
 	ourWebhooks = []string{"guard.iam-operator.dev", "deletion.iam-operator.dev"}
@@ -65,8 +71,10 @@ func requestOf(event *auditv1.Event) string {
 	return ""
 }
 
+// isForbidden says whether the API server's authorizer refused a request. Others answer 403 as
+// well, such as somebody else's admission webhook: then the decision was to allow it.
 func isForbidden(event *auditv1.Event) bool {
-	return event.ResponseStatus != nil && event.ResponseStatus.Code == http.StatusForbidden
+	return event.ResponseStatus != nil && event.ResponseStatus.Code == http.StatusForbidden && event.Annotations[decisionAnnotation] == decisionForbid
 }
 
 // sightingOf gives what is known of a request. The user is whom our webhooks were told: the
