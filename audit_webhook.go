@@ -27,10 +27,10 @@ func (a *auditWebhook) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.ClientCA, "audit-webhook-client-ca", "", "file of the authorities of whose certificates kube-apiserver shows one there")
 	flags.StringVar(&o.ClientName, "audit-webhook-client-name", "", "common name that this certificate must have; needed where those authorities sign others, too")
 	flags.StringVar(&o.TokenFile, "audit-webhook-token-file", "", "file of the bearer token that kube-apiserver shows there, beside a certificate or in place of one")
-	flags.Func("audit-webhook-trusted-proxy", "network, such as 10.0.0.0/8, of proxies before kube-apiserver whose X-Forwarded-For is believed; may be given several times", func(value string) error {
+	flags.Func("audit-webhook-trusted-proxy", "address, such as 192.0.2.7/32, of a proxy before kube-apiserver whose X-Forwarded-For and X-Real-Ip are believed, both of which it must set or strip; who else calls from there can claim any address; may be given several times", func(value string) error {
 		network, err := netip.ParsePrefix(value)
 		if err != nil {
-			return fmt.Errorf("%q is no network in the form of 10.0.0.0/8", value)
+			return fmt.Errorf("%q is no network in the form of 192.0.2.7/32", value)
 		}
 		o.TrustedProxies = append(o.TrustedProxies, network.Masked())
 		return nil

@@ -25,8 +25,8 @@ func TestAuditWebhookFlags(t *testing.T) {
 		"a name without authorities":   {[]string{on, "--audit-webhook-cert-dir=/certs", "--audit-webhook-token-file=/token", "--audit-webhook-client-name=x"}, "goes with a file of client authorities"},
 		"a token from where":           {[]string{on, "--audit-webhook-cert-dir=/certs", "--audit-webhook-token-file=/nowhere"}, "read the token"},
 		"a token, and nothing listens": {[]string{"--audit-webhook-token-file=/token"}, "go with --audit-webhook-bind-address"},
-		"a proxy, and nothing listens": {[]string{"--audit-webhook-trusted-proxy=10.0.0.0/8"}, "go with --audit-webhook-bind-address"},
-		"a proxy that is no network":   {[]string{on, "--audit-webhook-trusted-proxy=10.0.0.1"}, `"10.0.0.1" is no network in the form of 10.0.0.0/8`},
+		"a proxy, and nothing listens": {[]string{"--audit-webhook-trusted-proxy=192.0.2.7/32"}, "go with --audit-webhook-bind-address"},
+		"a proxy that is no network":   {[]string{on, "--audit-webhook-trusted-proxy=192.0.2.7"}, `"192.0.2.7" is no network in the form of 192.0.2.7/32`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a auditWebhook

@@ -53,7 +53,8 @@ type Options struct {
 	// is read for each call, so that it can be changed.
 	TokenFile string
 	// TrustedProxies are those between clients and the API server whose word counts on where a
-	// request came from.
+	// request came from. They must set or strip X-Forwarded-For and X-Real-Ip, both of which the
+	// API server reads; and no client may be among them.
 	TrustedProxies []netip.Prefix
 
 	Store    store.Store
