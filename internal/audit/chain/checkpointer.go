@@ -39,24 +39,7 @@ type Published struct {
 // ErrMoved: what was published is not what was read or published before. It must be compared anew.
 var ErrMoved = errors.New("somebody else has written or removed what was published")
 
-// ForkedError says that the store is not the one, or not in the state, that was last vouched for. Nothing is
-// signed then: a signature would make a rewritten log look like the true one.
-type ForkedError struct {
-	// Published is the checkpoint that the store does not have; Number is how far the store itself has come.
-	Published iam.Checkpoint
-	Number    int64
-}
-
-// Error says what does not fit, and what an administrator can do.
-func (e *ForkedError) Error() string {
-	what := fmt.Sprintf("checkpoint %d of the audit log was published, and is not the one that the store has: the log was rewritten", e.Published.Number)
-	if e.Published.Number > e.Number {
-		what = fmt.Sprintf("checkpoint %d of the audit log was published, and the store has come to %d only: an older copy of the database was put back", e.Published.Number, e.Number)
-	}
-	return what + "; no checkpoint is made, and nothing removed, until an administrator has looked into it and accepts what is there, by deleting the ConfigMap of the checkpoint"
-}
-
-// Checkpointer signs how far the chains have come. Its exported fields are needed, but for Made and Forked.
+// Checkpointer signs how far the chains have come. Its exported fields are needed, but for Made, Forked and Restarted.
 type Checkpointer struct {
 	Store store.Store
 	Keys  Keys
@@ -70,13 +53,18 @@ type Checkpointer struct {
 	Made func(err error)
 	// Forked is told when a fork is found, and with nil when it is over; it may be nil.
 	Forked func(*ForkedError)
+	// Restarted is told once, when the first checkpoint of a store takes the place of that of another; it may be nil.
+	Restarted func(former iam.Checkpoint)
 
 	mu sync.Mutex // over what follows
 	// loaded says that the rest is what the store and the publication have.
 	loaded    bool
 	fork      *ForkedError
 	last      iam.Checkpoint
-	heads     map[string]iam.ChainHead // as last says; nil where the next one is to name all
+	heads     map[string]iam.ChainHead // as last and those before say; nil where whatever is there is accepted
+	full      bool                     // the next one is to name all chains
+	anew      bool                     // last is not signed, and accepted: the next one begins the checkpoints anew
+	restarted bool                     // published.Former is of another store, and nothing was published since
 	oldest    int64
 	published Published
 }
@@ -205,19 +193,52 @@ func (c *Checkpointer) load(ctx context.Context, again bool) error {
 	if err != nil {
 		return fmt.Errorf("read the store's incarnation: %w", err)
 	}
-	fork, err := c.compare(ctx, published, last, revision.Incarnation)
+	heads, reason, err := c.examine(ctx, published.Newest, last, revision.Incarnation)
 	if err != nil {
 		return err
 	}
-	c.tellFork(fork)
-	if fork != nil {
-		return fork
+	if reason != "" {
+		return c.forked(reason, published.Newest, last.Number)
 	}
-	if newest := published.Newest; newest != nil && newest.Incarnation != revision.Incarnation {
+	c.tellFork(nil)
+	c.last, c.heads, c.full, c.oldest = last, heads, true, max(last.Oldest, 1)
+	if c.anew, err = c.unsigned(last, revision.Incarnation); err != nil {
+		return err
+	}
+	if c.anew {
+		c.oldest = last.Number + 1
+	}
+	newest := published.Newest
+	if c.restarted = newest != nil && newest.Incarnation != revision.Incarnation; c.restarted {
 		published.Former, published.Newest = newest, nil
 	}
-	c.published, c.last, c.heads, c.oldest, c.loaded = published, last, nil, max(last.Oldest, 1), true
+	c.published, c.loaded = published, true
 	return nil
+}
+
+// Ready reads what the store and the publication have, where that is not known; it gives a *ForkedError while the
+// store is not what was vouched for. Nothing may be removed then.
+func (c *Checkpointer) Ready(ctx context.Context) error { return c.ready(ctx, false) }
+
+// unsigned says whether the last checkpoint is none that verification would take, so that those after it
+// must not rest on it. It is never so but where an administrator has accepted it.
+func (c *Checkpointer) unsigned(last iam.Checkpoint, incarnation string) (bool, error) {
+	if last.Number == 0 {
+		return false, nil
+	}
+	bad, err := c.Keys.Public.verifyStored(last)
+	return bad != "" || last.Incarnation != incarnation, err
+}
+
+// forked remembers and tells that the store is not what was vouched for.
+func (c *Checkpointer) forked(reason string, published *iam.Checkpoint, number int64) error {
+	fork := &ForkedError{Number: number, Reason: reason}
+	if published != nil {
+		fork.Published = *published
+	}
+	c.loaded = false
+	c.tellFork(fork)
+	return fork
 }
 
 func (c *Checkpointer) tellFork(fork *ForkedError) {
@@ -228,26 +249,6 @@ func (c *Checkpointer) tellFork(fork *ForkedError) {
 	}
 }
 
-// compare says whether the store is what was vouched for. Another store is no fork: a database that was lost is
-// begun anew, and everybody sees it by its incarnation.
-func (c *Checkpointer) compare(ctx context.Context, published Published, last iam.Checkpoint, incarnation string) (*ForkedError, error) {
-	newest := published.Newest
-	if newest == nil || newest.Incarnation != incarnation {
-		return nil, nil
-	}
-	if newest.Number > last.Number {
-		return &ForkedError{Published: *newest, Number: last.Number}, nil
-	}
-	kept, err := c.Store.Checkpoints(ctx, newest.Number-1, 1)
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint %d: %w", newest.Number, err)
-	}
-	if len(kept) > 0 && kept[0].Number == newest.Number && !sameCheckpoint(kept[0], *newest) {
-		return &ForkedError{Published: *newest, Number: last.Number}, nil
-	}
-	return nil, nil
-}
-
 // behind gives how many events there are that no checkpoint covers, about: the sequence has no gaps to speak of.
 func (c *Checkpointer) behind(ctx context.Context) (int64, error) {
 	there, err := c.Store.EventRange(ctx, store.EventScope{})
@@ -256,13 +257,16 @@ func (c *Checkpointer) behind(ctx context.Context) (int64, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.anew {
+		return everyEvents, nil
+	}
 	return there.Newest - c.last.Sequence, nil
 }
 
 func (c *Checkpointer) unpublished() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last.Number > 0 && (c.published.Newest == nil || c.published.Newest.Number < c.last.Number)
+	return c.last.Number > 0 && !c.anew && (c.published.Newest == nil || c.published.Newest.Number < c.last.Number)
 }
 
 func (c *Checkpointer) publish(ctx context.Context) error {
@@ -279,6 +283,10 @@ func (c *Checkpointer) publish(ctx context.Context) error {
 		return fmt.Errorf("publish checkpoint %d: %w", last.Number, err)
 	}
 	c.published = next
+	if c.restarted && c.Restarted != nil {
+		c.Restarted(*next.Former)
+	}
+	c.restarted = false
 	return nil
 }
 
@@ -301,46 +309,100 @@ func (c *Checkpointer) write(ctx context.Context, oldest int64, fn func(store.Tx
 	if err := c.load(ctx, false); err != nil {
 		return err
 	}
-	oldest = max(oldest, c.oldest)
-	var next *iam.Checkpoint
-	var heads map[string]iam.ChainHead
 	revision, err := c.Store.Revision(ctx)
-	if err == nil {
-		_, err = c.Store.Write(ctx, func(tx store.Tx) error {
-			var err error
-			due := oldest != c.oldest
-			if fn != nil {
-				removed, err := fn(tx)
-				if err != nil {
-					return err
-				}
-				due = due || removed
-			}
-			next, heads, err = c.next(ctx, tx, iam.Checkpoint{Incarnation: revision.Incarnation, Oldest: oldest}, due)
-			if err != nil || next == nil {
-				return err
-			}
-			return tx.AppendCheckpoint(ctx, *next)
-		})
+	if err != nil {
+		return fmt.Errorf("read the store's incarnation: %w", err)
+	}
+	w := &writing{Checkpointer: c, incarnation: revision.Incarnation, oldest: max(oldest, c.oldest), fn: fn}
+	if err := w.look(ctx); err != nil {
+		return err
+	}
+	_, err = c.Store.Write(ctx, func(tx store.Tx) error { return w.run(ctx, tx) })
+	if w.reason != "" {
+		return c.forked(w.reason, c.published.Newest, c.last.Number)
 	}
 	if err != nil {
 		c.loaded = false // It may have been committed all the same.
 		return fmt.Errorf("make an audit checkpoint: %w", err)
 	}
-	if next != nil {
-		c.last, c.heads, c.oldest = *next, heads, oldest
+	if w.next != nil {
+		c.last, c.heads, c.oldest, c.full, c.anew = *w.next, w.heads, w.oldest, false, false
 	}
 	return nil
 }
 
-// next gives the checkpoint of what a transaction has come to; nil where it is not due, and there is no new event.
-func (c *Checkpointer) next(ctx context.Context, tx store.Tx, next iam.Checkpoint, due bool) (*iam.Checkpoint, map[string]iam.ChainHead, error) {
-	all, err := tx.ChainHeads(ctx)
+// writing is a transaction of the checkpointer.
+type writing struct {
+	*Checkpointer
+	incarnation string
+	oldest      int64
+	fn          func(store.Tx) (bool, error)
+	// looked is how far the chains were found to have grown from what was signed.
+	looked map[string]iam.ChainHead
+	// next and heads are what comes of it; reason is why nothing does, and the store is forked.
+	next   *iam.Checkpoint
+	heads  map[string]iam.ChainHead
+	reason string
+}
+
+// errForked ends a transaction; the writing has the reason.
+var errForked = errors.New("the audit log is not what was vouched for")
+
+// look says whether the chains have grown from what was signed, while others can write.
+func (w *writing) look(ctx context.Context) error {
+	now, err := w.headsNow(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	reason, err := w.outgrown(ctx, w.incarnation, w.Checkpointer.heads, now)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		return w.forked(reason, w.published.Newest, w.last.Number)
+	}
+	w.looked = make(map[string]iam.ChainHead, len(now))
+	for _, head := range now {
+		w.looked[head.OrganizationID] = head
+	}
+	return nil
+}
+
+// run is what is done in the transaction; it may run again.
+func (w *writing) run(ctx context.Context, tx store.Tx) error {
+	now, err := tx.ChainHeads(ctx)
+	if err != nil {
+		return err
+	}
+	// What came since it was looked; the store, beside the transaction, shows what was committed before it.
+	if w.reason, err = w.outgrown(ctx, w.incarnation, w.looked, now); err != nil {
+		return err
+	}
+	if w.reason != "" {
+		return errForked
+	}
+	due := w.anew || w.oldest != w.Checkpointer.oldest
+	if w.fn != nil {
+		removed, err := w.fn(tx)
+		if err != nil {
+			return err
+		}
+		if due = due || removed; removed {
+			if now, err = tx.ChainHeads(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if w.next, w.heads, err = w.Checkpointer.next(now, iam.Checkpoint{Incarnation: w.incarnation, Oldest: w.oldest}, due); err != nil || w.next == nil {
+		return err
+	}
+	return tx.AppendCheckpoint(ctx, *w.next)
+}
+
+// next gives the checkpoint of what a transaction has come to; nil where it is not due, and there is no new event.
+func (c *Checkpointer) next(all []iam.ChainHead, next iam.Checkpoint, due bool) (*iam.Checkpoint, map[string]iam.ChainHead, error) {
 	next.Number, next.Sequence, next.At, next.Heads = c.last.Number+1, c.last.Sequence, c.Now().UTC(), []iam.ChainHead{}
-	next.Full = c.heads == nil || next.Number%fullEvery == 1
+	next.Full = c.full || next.Number%fullEvery == 1
 	heads := make(map[string]iam.ChainHead, len(all))
 	for _, head := range all {
 		heads[head.OrganizationID] = head
@@ -353,10 +415,12 @@ func (c *Checkpointer) next(ctx context.Context, tx store.Tx, next iam.Checkpoin
 		return nil, nil, nil
 	}
 	if c.last.Number > 0 {
-		if next.Previous, err = c.last.Hash(); err != nil {
+		previous, err := c.last.Hash()
+		if err != nil {
 			return nil, nil, err
 		}
+		next.Previous = previous
 	}
-	next, err = c.Keys.sign(next)
+	next, err := c.Keys.sign(next)
 	return &next, heads, err
 }
