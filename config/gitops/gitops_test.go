@@ -4,6 +4,7 @@ package gitops_test
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/yaml"
 
+	auditv1alpha1 "github.com/iam-operator/iam-operator/api/audit/v1alpha1"
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/config/gitops"
 )
@@ -128,11 +130,9 @@ func kinds(t *testing.T) []string {
 	return all
 }
 
-func TestArgoConfigMapHoldsTheHealthCheck(t *testing.T) {
-	script, err := os.ReadFile("argocd/health.lua")
-	if err != nil {
-		t.Fatal(err)
-	}
+// argoConfigMap gives the keys of what is shipped for Argo CD.
+func argoConfigMap(t *testing.T) map[string]string {
+	t.Helper()
 	text, err := os.ReadFile("argocd/argocd-cm.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -143,11 +143,42 @@ func TestArgoConfigMapHoldsTheHealthCheck(t *testing.T) {
 	if err := yaml.Unmarshal(text, &configMap); err != nil {
 		t.Fatal(err)
 	}
+	return configMap.Data
+}
+
+func TestArgoConfigMapHoldsTheHealthCheck(t *testing.T) {
+	script, err := os.ReadFile("argocd/health.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var customizations map[string]map[string]string
-	if err := yaml.UnmarshalStrict([]byte(configMap.Data["resource.customizations"]), &customizations); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(argoConfigMap(t)["resource.customizations"]), &customizations); err != nil {
 		t.Fatal(err)
 	}
 	if got := customizations["iam-operator.dev/*"]["health.lua"]; got != string(script) {
 		t.Errorf("argocd-cm.yaml holds\n%s\nwant health.lua:\n%s", got, script)
+	}
+}
+
+// Argo CD would list and watch all audit events, and keep them in memory; what it manages it must see.
+func TestArgoLeavesOutAuditEvents(t *testing.T) {
+	var exclusions []struct {
+		APIGroups []string `json:"apiGroups"`
+		Kinds     []string `json:"kinds"`
+		Clusters  []string `json:"clusters"`
+	}
+	if err := yaml.UnmarshalStrict([]byte(argoConfigMap(t)["resource.exclusions"]), &exclusions); err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	if err := auditv1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	group := auditv1alpha1.GroupVersion
+	if len(exclusions) != 1 || !slices.Equal(exclusions[0].APIGroups, []string{group.Group}) || !slices.Equal(exclusions[0].Kinds, []string{"AuditEvent"}) || !slices.Equal(exclusions[0].Clusters, []string{"*"}) {
+		t.Fatalf("it leaves out %+v", exclusions)
+	}
+	if !scheme.Recognizes(group.WithKind("AuditEvent")) {
+		t.Errorf("%s has no AuditEvent", group)
 	}
 }
