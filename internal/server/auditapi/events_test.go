@@ -306,28 +306,66 @@ func TestTokens(t *testing.T) {
 			t.Errorf("a token is good for a list %s: %v", name, err)
 		}
 	}
-	_, err := s.store.Write(t.Context(), func(tx store.Tx) error {
-		_, err := tx.DropEvents(t.Context(), "o", time.Now().Add(time.Hour), 2)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if rest := s.list(in("acme"), t, &internalversion.ListOptions{Limit: 1, Continue: first.Continue}); len(rest.Items) != 0 {
-		t.Errorf("what retention dropped is there: %v", idsIn(rest))
+	s.drop(t, "o", 2)
+	if _, err := s.List(in("acme"), &internalversion.ListOptions{Continue: first.Continue}); !apierrors.IsResourceExpired(err) {
+		t.Errorf("a token into what retention dropped: %v", err)
 	}
 	if _, err := s.Watch(in("acme"), &internalversion.ListOptions{ResourceVersion: "1"}); !apierrors.IsResourceExpired(err) {
 		t.Errorf("a watch from what retention dropped: %v", err)
 	}
-	_, err = s.store.Write(t.Context(), func(tx store.Tx) error {
-		_, err := tx.DropEvents(t.Context(), "o", time.Now().Add(time.Hour), 2)
+}
+
+// drop has retention remove the oldest events of an Organization.
+func (s *served) drop(t *testing.T, organization string, count int) {
+	t.Helper()
+	_, err := s.store.Write(t.Context(), func(tx store.Tx) error {
+		_, err := tx.DropEvents(t.Context(), organization, time.Now().Add(time.Hour), count)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.List(in("acme"), &internalversion.ListOptions{Continue: first.Continue}); !apierrors.IsResourceExpired(err) {
-		t.Errorf("a token into what retention dropped: %v", err)
+}
+
+// Where Organizations keep their events for different times, the pages of all of them end only
+// where nothing is kept any more.
+func TestPagesOverSeveralRetentions(t *testing.T) {
+	s := serve(t)
+	brief := func(e *iam.Event) {
+		e.Organization.ID, e.Namespace, e.NamespaceUID = "brief", "shop", "uid-of-shop"
+	}
+	for range 3 { // 1 to 6
+		s.record(t, nil)
+		s.record(t, brief)
+	}
+	s.drop(t, "brief", 3) // 6 is the newest of what is gone
+	var got []string
+	var last *internalversion.ListOptions
+	for options := (&internalversion.ListOptions{Limit: 1}); ; {
+		page := s.list(in(""), t, options)
+		if got = append(got, idsIn(page)...); page.Continue == "" {
+			break
+		}
+		options.Continue = page.Continue
+		last = options.DeepCopy()
+	}
+	if want := []string{"e5", "e3", "e1"}; !slices.Equal(got, want) {
+		t.Errorf("page by page there is %v, want %v", got, want)
+	}
+	exact := &internalversion.ListOptions{ResourceVersion: "3", ResourceVersionMatch: metav1.ResourceVersionMatchExact}
+	if list := s.list(in(""), t, exact); !slices.Equal(idsIn(list), []string{"e3", "e1"}) {
+		t.Errorf("at 3 there was %v", idsIn(list))
+	}
+	none := *exact
+	none.FieldSelector = fields.ParseSelectorOrDie("method!=A,method!=CreatePolicy") // the store is asked for the first, and gives two
+	if list := s.list(in(""), t, &none); len(list.Items) != 0 {
+		t.Errorf("of other methods there was %v at 3", idsIn(list))
+	}
+	s.drop(t, "o", 3)
+	for name, options := range map[string]*internalversion.ListOptions{"the last page": last, "a former version": exact} {
+		if _, err := s.List(in(""), options); !apierrors.IsResourceExpired(err) {
+			t.Errorf("%s, of which nothing is kept: %v", name, err)
+		}
 	}
 }
 

@@ -80,10 +80,8 @@ func (s *events) begin(ctx context.Context, a *asked, options *internalversion.L
 			return token, apierrors.NewBadRequest(err.Error())
 		case token.Newest > kept.Newest:
 			return token, errAhead()
-		case kept.Dropped >= token.Before:
-			return token, errDropped()
 		}
-		a.Before, a.Since, a.Until = token.Before, token.Since, token.Until
+		a.Before, a.Since, a.Until, a.resumes = token.Before, token.Since, token.Until, true
 		return token, nil
 	}
 	newest, err := listVersion(options, kept)
@@ -94,7 +92,7 @@ func (s *events) begin(ctx context.Context, a *asked, options *internalversion.L
 		a.Since = a.now.Add(-recent).UTC()
 		warning.AddWarning(ctx, "", "these are the audit events of the last 24 hours; for more, say since when, as in --field-selector since=30d")
 	}
-	a.Before = newest + 1
+	a.Before, a.resumes = newest+1, options.ResourceVersionMatch == metav1.ResourceVersionMatchExact
 	return query.Token{Newest: newest, Since: a.Since, Until: a.Until, Of: fingerprint}, nil
 }
 
@@ -107,17 +105,27 @@ func listVersion(options *internalversion.ListOptions, kept store.EventRange) (i
 		return 0, err
 	case wanted > kept.Newest:
 		return 0, errAhead()
-	case options.ResourceVersionMatch == metav1.ResourceVersionMatchExact && wanted < kept.Dropped:
-		return 0, errDropped()
 	case options.ResourceVersionMatch == metav1.ResourceVersionMatchExact:
 		return wanted, nil
 	}
 	return kept.Newest, nil
 }
 
-// page gives up to limit events, and before which sequence there may be more; zero where there are none.
+// overtaken gives store.ErrEventsGone where retention has removed what would be on a page that is
+// empty. It is asked of no other: several chains have each their own retention, and that one of
+// them keeps less says nothing about what the others have.
+func (s *events) overtaken(ctx context.Context, a asked) error {
+	kept, err := s.store.EventRange(ctx, a.EventScope)
+	if err == nil && kept.Dropped > 0 && kept.Dropped >= a.Before-1 {
+		err = store.ErrEventsGone
+	}
+	return err
+}
+
+// page gives up to limit events, and before which sequence there is more, which is one above that
+// of the next event; zero where there is none.
 func (s *events) page(ctx context.Context, a asked, limit int) (found []iam.Event, next int64, err error) {
-	for range rounds {
+	for round := range rounds {
 		// One more than is given tells whether there is another page.
 		ask := a.EventQuery
 		ask.Limit = min(limit-len(found)+1, store.MaxPageSize)
@@ -125,17 +133,24 @@ func (s *events) page(ctx context.Context, a asked, limit int) (found []iam.Even
 		if err != nil {
 			return nil, 0, fmt.Errorf("read audit events: %w", err)
 		}
+		if len(batch) == 0 && a.resumes && round == 0 {
+			return nil, 0, s.overtaken(ctx, a)
+		}
+		more := len(batch) == ask.Limit
+		if more {
+			a.Before = batch[len(batch)-1].Sequence + 1
+			batch = batch[:len(batch)-1]
+		}
 		for _, event := range batch {
-			if len(found) == limit {
-				return found, found[limit-1].Sequence, nil
-			}
-			a.Before = event.Sequence
 			if a.Rest(event) {
 				found = append(found, event)
 			}
 		}
-		if len(batch) < ask.Limit {
+		switch {
+		case !more:
 			return found, 0, nil
+		case len(found) == limit:
+			return found, a.Before, nil
 		}
 	}
 	return found, a.Before, nil

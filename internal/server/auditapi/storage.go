@@ -82,6 +82,8 @@ type asked struct {
 	namespace string
 	// table says that a table is to come of it.
 	table bool
+	// resumes says that it is about what an earlier answer said there was.
+	resumes bool
 	// now is when it was asked.
 	now time.Time
 }

@@ -21,12 +21,12 @@ const maxToken = 1024
 // ErrBadToken: a continue token that this query did not give.
 var ErrBadToken = errors.New("the continue token is not one that this list, with these selectors, gave; begin anew without it")
 
-// Token says where a list goes on. Whoever holds it learns nothing that the page before did not
+// Token says where a list goes on. Whoever holds it learns nothing that the next page will not
 // show, and can ask for nothing with it that a selector could not: whose events are meant, and
 // what they say, is not in it, and is only compared.
 type Token struct {
 	Version int `json:"v"`
-	// Before is the smallest sequence that was given.
+	// Before is one above the sequence of the event that comes next.
 	Before int64 `json:"before"`
 	// Newest is the resource version of the list.
 	Newest int64 `json:"newest"`
