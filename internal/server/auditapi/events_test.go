@@ -327,6 +327,19 @@ func (s *served) drop(t *testing.T, organization string, count int) {
 	}
 }
 
+// A token of a store that was lost is none of its successor, though the same sequences are there.
+func TestTokenOfALostStore(t *testing.T) {
+	lost, s := serve(t), serve(t)
+	for range 3 {
+		lost.record(t, nil)
+		s.record(t, nil)
+	}
+	token := lost.list(in("acme"), t, &internalversion.ListOptions{Limit: 1}).Continue
+	if _, err := s.List(in("acme"), &internalversion.ListOptions{Continue: token}); !apierrors.IsResourceExpired(err) || !strings.Contains(err.Error(), "a store that is gone") {
+		t.Errorf("the token of a lost store: %v", err)
+	}
+}
+
 // Where Organizations keep their events for different times, the pages of all of them end only
 // where nothing is kept any more.
 func TestPagesOverSeveralRetentions(t *testing.T) {

@@ -72,12 +72,19 @@ func (s *events) List(ctx context.Context, options *internalversion.ListOptions)
 
 // begin says where the page begins, and gives the token for the one after it, but for its Before.
 func (s *events) begin(ctx context.Context, a *asked, options *internalversion.ListOptions, kept store.EventRange) (query.Token, error) {
-	fingerprint := query.Fingerprint(a.namespace, a.NamespaceUID, a.Text)
+	// Sequences begin anew in a new store, so that a token of another one would go on anywhere.
+	revision, err := s.store.Revision(ctx)
+	if err != nil {
+		return query.Token{}, apierrors.NewInternalError(err)
+	}
+	fingerprint, in := query.Fingerprint(a.namespace, a.NamespaceUID, a.Text), query.Fingerprint(revision.Incarnation)
 	if options.Continue != "" {
 		token, err := query.ParseToken(options.Continue, fingerprint)
 		switch {
 		case err != nil:
 			return token, apierrors.NewBadRequest(err.Error())
+		case token.In != in:
+			return token, errOtherStore()
 		case token.Newest > kept.Newest:
 			return token, errAhead()
 		}
@@ -93,7 +100,7 @@ func (s *events) begin(ctx context.Context, a *asked, options *internalversion.L
 		warning.AddWarning(ctx, "", "these are the audit events of the last 24 hours; for more, say since when, as in --field-selector since=30d")
 	}
 	a.Before, a.resumes = newest+1, options.ResourceVersionMatch == metav1.ResourceVersionMatchExact
-	return query.Token{Newest: newest, Since: a.Since, Until: a.Until, Of: fingerprint}, nil
+	return query.Token{Newest: newest, Since: a.Since, Until: a.Until, Of: fingerprint, In: in}, nil
 }
 
 // listVersion gives the resource version of a list. Events are only added, so that the store

@@ -156,6 +156,11 @@ func errAhead() error {
 	return apierrors.NewResourceExpired("the resource version is newer than the newest audit event, so it was given by a store that is gone; begin anew with a list")
 }
 
+// errOtherStore is the answer to a token that another store gave.
+func errOtherStore() error {
+	return apierrors.NewResourceExpired("the continue token was given by a store that is gone; begin anew with a list")
+}
+
 // errDropped is the answer to a reader that retention has overtaken.
 func errDropped() error {
 	return apierrors.NewResourceExpired("retention has removed audit events that would come next; begin anew with a list")

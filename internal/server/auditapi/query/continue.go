@@ -35,6 +35,8 @@ type Token struct {
 	Until time.Time `json:"until,omitzero"`
 	// Of is the fingerprint of the list.
 	Of string `json:"of"`
+	// In is the fingerprint of the store, of whose sequences it speaks.
+	In string `json:"in"`
 }
 
 // Fingerprint tells one list from another by all that makes it.
