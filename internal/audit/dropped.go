@@ -15,7 +15,7 @@ import (
 
 // MethodDropAuditEvents tells of audit events that retention has removed. No change of an
 // entity raises it, and so Methods does not list it.
-const MethodDropAuditEvents = "DropAuditEvents"
+const MethodDropAuditEvents = store.MethodDropAuditEvents
 
 var dropAuditEvents = ownAct(organizationMethod(MethodDropAuditEvents, iam.ActionDeleted, "audit events that are older than the retention are removed"))
 

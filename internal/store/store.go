@@ -132,8 +132,14 @@ type Tx interface {
 	// DropEvents removes the oldest events of an Organization's chain (empty: of the chain of
 	// what belongs to none) that were recorded before a time, up to limit, and stops at the
 	// first that was not, so that what is kept has no gap. An event that only gives another's
-	// origin goes as any other.
+	// origin goes as any other. What it removes is kept in mind until TakeDropped.
 	DropEvents(ctx context.Context, organizationID string, before time.Time, limit int) (Dropped, error)
+	// UntoldChains gives the chains of which TakeDropped has something to give, by Organization id.
+	UntoldChains(ctx context.Context) ([]string, error)
+	// TakeDropped gives all that DropEvents has removed of a chain since TakeDropped gave it last, and
+	// counts anew. As long as events of MethodDropAuditEvents are all that was removed it gives the
+	// zero Dropped, and goes on counting: to tell of them would be to write one for each that goes.
+	TakeDropped(ctx context.Context, organizationID string) (Dropped, error)
 	// ChainHeads gives the heads of all chains, by Organization id.
 	ChainHeads(ctx context.Context) ([]iam.ChainHead, error)
 	// AppendCheckpoint adds a checkpoint; its number must be the next one.
@@ -141,6 +147,9 @@ type Tx interface {
 	// DropCheckpoints removes up to limit of the checkpoints with smaller numbers than this one, oldest first.
 	DropCheckpoints(ctx context.Context, number int64, limit int) error
 }
+
+// MethodDropAuditEvents is the method of the events that tell of what DropEvents removed.
+const MethodDropAuditEvents = "DropAuditEvents"
 
 // Dropped says what DropEvents removed.
 type Dropped struct {

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,14 +32,57 @@ func (t *transaction) drop(ctx context.Context, organizationID string, before in
 		return store.Dropped{}, err
 	}
 	first, last := oldest[0], oldest[len(oldest)-1]
-	err = t.exec(ctx, "UPDATE audit_chains SET dropped_sequence = ?, dropped_hash = ? WHERE organization_id = ?",
-		last.Sequence, last.Seal.Hash[:], organizationID)
-	if err != nil {
-		return store.Dropped{}, err
-	}
-	return store.Dropped{
+	dropped := store.Dropped{
 		Count: len(oldest), First: first.Sequence, Last: last.Sequence, FirstAt: first.RecordedAt, LastAt: last.RecordedAt,
-	}, nil
+	}
+	others := 0
+	for _, event := range oldest {
+		if event.Method != store.MethodDropAuditEvents {
+			others++
+		}
+	}
+	return dropped, t.exec(ctx, `UPDATE audit_chains SET dropped_sequence = ?2, dropped_hash = ?3,
+		untold_first = iif(untold_count, untold_first, ?4), untold_first_at = iif(untold_count, untold_first_at, ?5),
+		untold_last = ?2, untold_last_at = ?6, untold_count = untold_count + ?7, untold_other = untold_other + ?8
+		WHERE organization_id = ?1`, organizationID, last.Sequence, last.Seal.Hash[:],
+		first.Sequence, nanoseconds(first.RecordedAt), nanoseconds(last.RecordedAt), len(oldest), others)
+}
+
+// UntoldChains gives the chains of which something was removed that no event tells of, but should.
+func (t *transaction) UntoldChains(ctx context.Context) ([]string, error) {
+	var chains []string
+	err := t.query(ctx, "SELECT organization_id FROM audit_chains WHERE untold_other > 0 ORDER BY organization_id", nil, func(rows *sql.Rows) error {
+		var chain string
+		err := rows.Scan(&chain)
+		chains = append(chains, chain)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the chains of which audit events were dropped: %w", err)
+	}
+	return chains, nil
+}
+
+// TakeDropped gives what was removed of a chain and not told of, and counts anew.
+func (t *transaction) TakeDropped(ctx context.Context, organizationID string) (store.Dropped, error) {
+	var dropped store.Dropped
+	var firstAt, lastAt int64
+	err := queryOne(ctx, t, `SELECT untold_count, untold_first, untold_first_at, untold_last, untold_last_at
+		FROM audit_chains WHERE organization_id = ? AND untold_other > 0`, []any{organizationID},
+		&dropped.Count, &dropped.First, &firstAt, &dropped.Last, &lastAt)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Dropped{}, nil
+	}
+	if err == nil {
+		t.appended = true
+		err = t.exec(ctx, `UPDATE audit_chains SET untold_count = 0, untold_other = 0, untold_first = 0, untold_first_at = 0,
+			untold_last = 0, untold_last_at = 0 WHERE organization_id = ?`, organizationID)
+	}
+	if err != nil {
+		return store.Dropped{}, fmt.Errorf("take what was dropped of the audit events: %w", err)
+	}
+	dropped.FirstAt, dropped.LastAt = fromNanoseconds(firstAt), fromNanoseconds(lastAt)
+	return dropped, nil
 }
 
 // oldest gives the events of a chain up to the first that was not recorded before a time, as readers see them. Those of

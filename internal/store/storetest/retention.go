@@ -5,6 +5,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ func retentionContracts() []contract {
 	return []contract{
 		{"retention removes the oldest of one chain, without a gap", testDrop},
 		{"what retention removed is known by scope", testDropScopes},
+		{"what retention removed is counted until it is told", testTakeDropped},
 		{"no sequence is given twice, whatever retention removes", testDropAll},
 		{"an origin that becomes known later is shown, and found by", testOrigins},
 		{"an origin of what cannot have one is refused", testBadOrigins},
@@ -84,6 +86,75 @@ func testDrop(t *testing.T, h Harness) {
 	wantEvents(t, s, store.EventQuery{}, "2")
 	wantChains(t, s)
 	appendEvents(t, s, recorded("a", "7", 20), eventOf("b", "1")) // what is gone may come again
+	wantChains(t, s)
+}
+
+func takeDropped(t testing.TB, s store.Store, organization string) (dropped store.Dropped) {
+	t.Helper()
+	write(t, s, func(tx store.Tx) (err error) {
+		dropped, err = tx.TakeDropped(t.Context(), organization)
+		return err
+	})
+	return dropped
+}
+
+func wantUntold(t testing.TB, s store.Store, want ...string) {
+	t.Helper()
+	var got []string
+	write(t, s, func(tx store.Tx) (err error) {
+		got, err = tx.UntoldChains(t.Context())
+		return err
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("something was removed and not told of the chains %q, want %q", got, want)
+	}
+}
+
+func testTakeDropped(t *testing.T, h Harness) {
+	s := h.Open(t, Options{})
+	news := recorded("b", "5", 1)
+	news.Method = store.MethodDropAuditEvents
+	more := recorded("b", "6", 2)
+	more.Method = store.MethodDropAuditEvents
+	appendEvents(t, s, recorded("a", "1", 1), recorded("", "2", 1), recorded("a", "3", 2), recorded("a", "4", 3), news, more, recorded("b", "7", 3))
+	at := func(minutes int) time.Time { return birth.Add(time.Duration(minutes) * time.Minute).UTC() }
+	wantUntold(t, s)
+	dropEvents(t, s, "a", 9, 1)
+	dropEvents(t, s, "a", 9, 1)
+	dropEvents(t, s, "a", 1, 1) // nothing
+	dropEvents(t, s, "b", 9, 1)
+	dropEvents(t, s, "b", 9, 1)
+	_, err := s.Write(t.Context(), func(tx store.Tx) error {
+		_, err := tx.TakeDropped(t.Context(), "a")
+		return errors.Join(err, errMine)
+	})
+	wantError(t, err, errMine)
+	s = h.Reopen(t, s)
+	wantUntold(t, s, "a")
+	for _, step := range []struct {
+		name, chain string
+		want        store.Dropped
+	}{
+		{"of two batches", "a", store.Dropped{Count: 2, First: 1, Last: 3, FirstAt: at(1), LastAt: at(2)}},
+		{"again", "a", store.Dropped{}},
+		{"of which nothing was removed", "", store.Dropped{}},
+		{"that never was", "c", store.Dropped{}},
+		{"of which the news were removed", "b", store.Dropped{}},
+	} {
+		if got := takeDropped(t, s, step.chain); got != step.want {
+			t.Errorf("of a chain %s %+v was removed, want %+v", step.name, got, step.want)
+		}
+	}
+	wantUntold(t, s)
+	dropEvents(t, s, "a", 9, 10)
+	dropEvents(t, s, "b", 9, 10)
+	wantUntold(t, s, "a", "b")
+	if got := takeDropped(t, s, "a"); got != (store.Dropped{Count: 1, First: 4, Last: 4, FirstAt: at(3), LastAt: at(3)}) {
+		t.Errorf("after what was told %+v was removed", got)
+	}
+	if got := takeDropped(t, s, "b"); got != (store.Dropped{Count: 3, First: 5, Last: 7, FirstAt: at(1), LastAt: at(3)}) {
+		t.Errorf("with the news that went before %+v was removed", got)
+	}
 	wantChains(t, s)
 }
 

@@ -52,13 +52,21 @@ CREATE TABLE audit_origins (
     origin_sequence INTEGER NOT NULL
 ) STRICT;
 
--- How far each chain has come, and how far retention has.
+-- How far each chain has come, and how far retention has; and what retention has removed that no
+-- event tells of yet, with the times in nanoseconds since 1970. untold_other is how many of the
+-- untold_count told of something else than of what was removed before.
 CREATE TABLE audit_chains (
     organization_id  TEXT    NOT NULL PRIMARY KEY, -- empty: of what belongs to no Organization
     sequence         INTEGER NOT NULL,
     hash             BLOB    NOT NULL,
     dropped_sequence INTEGER NOT NULL,
-    dropped_hash     BLOB    NOT NULL
+    dropped_hash     BLOB    NOT NULL,
+    untold_count     INTEGER NOT NULL DEFAULT 0,
+    untold_other     INTEGER NOT NULL DEFAULT 0,
+    untold_first     INTEGER NOT NULL DEFAULT 0,
+    untold_first_at  INTEGER NOT NULL DEFAULT 0,
+    untold_last      INTEGER NOT NULL DEFAULT 0,
+    untold_last_at   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- The newest event that retention removed, for each place where events are read.
