@@ -38,26 +38,45 @@ type Retention struct {
 
 // Run looks at all chains once, and removes what is due. Each batch is vouched for in the commit that removes it,
 // so that nobody else can remove events and say that it was retention. Where nothing is due nothing is written.
+// What fails of one chain keeps no other from its turn. What an earlier run removed and could not tell is told first.
 func (r *Retention) Run(ctx context.Context) error {
 	var heads []iam.ChainHead
+	var untold []string
 	_, err := r.Store.Write(ctx, func(tx store.Tx) error {
 		var err error
-		heads, err = tx.ChainHeads(ctx)
+		if heads, err = tx.ChainHeads(ctx); err == nil {
+			untold, err = tx.UntoldChains(ctx)
+		}
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the heads of the chains: %w", err)
+	}
+	var failed error
+	for _, chain := range untold {
+		err := r.tell(ctx, chain)
+		failed = errors.Join(failed, err)
+		if ends(ctx, err) {
+			return failed
+		}
 	}
 	for _, head := range heads {
 		before, err := r.due(ctx, head)
 		if err == nil && !before.IsZero() {
 			err = r.drop(ctx, head.OrganizationID, before)
 		}
-		if err != nil {
-			return err
+		failed = errors.Join(failed, err)
+		if ends(ctx, err) {
+			return failed
 		}
 	}
-	return r.dropCheckpoints(ctx)
+	return errors.Join(failed, r.dropCheckpoints(ctx))
+}
+
+// ends says whether nothing can be done for other chains either.
+func ends(ctx context.Context, err error) bool {
+	var forked *ForkedError
+	return ctx.Err() != nil || errors.Is(err, store.ErrClosed) || errors.As(err, &forked)
 }
 
 // due gives the time before which events of a chain go; zero where none is due.
@@ -104,65 +123,52 @@ func (r *Retention) kept(ctx context.Context, organizationID string) (time.Durat
 
 // drop removes what is due of one chain, and then says so in an event.
 func (r *Retention) drop(ctx context.Context, chain string, before time.Time) error {
-	worth, err := r.worthTelling(ctx, chain, before)
-	if err != nil {
-		return err
-	}
-	var total store.Dropped
-	var failed error
-	for failed == nil {
+	for removed := false; ; removed = true {
 		var batch store.Dropped
-		failed = r.Checkpointer.Write(ctx, func(tx store.Tx) (bool, error) {
+		err := r.Checkpointer.Write(ctx, func(tx store.Tx) (bool, error) {
 			var err error
 			batch, err = tx.DropEvents(ctx, chain, before, dropBatch)
 			return batch.Count > 0, err
 		})
-		if failed != nil {
-			break
+		if err == nil && batch.Count > 0 { // A batch may be small because the store passed by events of other chains.
+			err = r.Pause(ctx)
 		}
-		total = sum(total, batch)
-		if batch.Count == 0 { // A batch may be small because the store passed by events of other chains.
-			break
+		if err == nil && batch.Count > 0 {
+			continue
 		}
-		failed = r.Pause(ctx)
+		if removed || batch.Count > 0 {
+			err = errors.Join(err, r.tell(ctx, chain))
+		}
+		return err
 	}
-	if total.Count == 0 || !worth {
-		return failed
-	}
-	// Also when the operator is ending: what was removed so far must not go untold.
+}
+
+// tell writes the event that counts what was removed of a chain, also when the operator is ending. What it cannot
+// tell the next run tells. Where only the news of what went earlier were removed there is nothing to tell: if that were
+// told as well, it would never end, and a system in which nothing happens any more would go on to write.
+func (r *Retention) tell(ctx context.Context, chain string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	_, err = r.Store.Write(ctx, func(tx store.Tx) error { return r.Recorder.Dropped(ctx, tx, chain, total) })
-	return errors.Join(failed, err)
-}
-
-// worthTelling says whether there is anything to go but the news of what went earlier. If that were told as well, it
-// would never end: a system in which nothing happens any more would go on to write.
-func (r *Retention) worthTelling(ctx context.Context, chain string, before time.Time) (bool, error) {
-	others, err := r.Store.Events(ctx, store.EventQuery{
-		EventScope: scopeOf(chain), Not: store.EventFilter{Method: audit.MethodDropAuditEvents}, Until: before, Limit: 1,
+	_, err := r.Store.Write(ctx, func(tx store.Tx) error {
+		gone, err := tx.TakeDropped(ctx, chain)
+		if err != nil || gone.Count == 0 {
+			return err
+		}
+		return r.Recorder.Dropped(ctx, tx, chain, gone)
 	})
 	if err != nil {
-		return false, fmt.Errorf("look for events that are older than they are kept: %w", err)
+		return fmt.Errorf("tell what was removed of the chain %q: %w", chain, err)
 	}
-	return len(others) > 0, nil
-}
-
-func sum(total, batch store.Dropped) store.Dropped {
-	switch {
-	case batch.Count == 0:
-		return total
-	case total.Count == 0:
-		return batch
-	}
-	total.Count += batch.Count
-	total.Last, total.LastAt = batch.Last, batch.LastAt
-	return total
+	return nil
 }
 
 // dropCheckpoints removes checkpoints that are older than Kept, up to one that names all chains: what is kept begins
-// with it. What events there are from before it are vouched for by the hashes that it names.
+// with it. What events there are from before it are vouched for by the hashes that it names. While the log is not what
+// was vouched for none is removed: they are what tells what happened.
 func (r *Retention) dropCheckpoints(ctx context.Context) error {
+	if err := r.Checkpointer.Ready(ctx); err != nil {
+		return err
+	}
 	last, err := lastCheckpoint(ctx, r.Store)
 	if err != nil || last.Number == 0 {
 		return err
