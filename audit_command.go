@@ -109,8 +109,8 @@ func (c auditCommand) progress(done string) func(int64) {
 
 // verification is the flags of verify.
 type verification struct {
-	database, export, checkpoint, keys, namespace string
-	fromCluster                                   bool
+	database, export, checkpoint, former, keys, namespace string
+	fromCluster                                           bool
 }
 
 func (c auditCommand) verify(ctx context.Context, args []string) (int, error) {
@@ -119,6 +119,7 @@ func (c auditCommand) verify(ctx context.Context, args []string) (int, error) {
 	flags.StringVar(&v.database, "database", "", "path of the SQLite file; an operator may be writing it")
 	flags.StringVar(&v.export, "export", "", "path of an export, or - for the standard input, in place of --database")
 	flags.StringVar(&v.checkpoint, "checkpoint", "", "file with the newest checkpoint that was published (checkpoint.json of the ConfigMap)")
+	flags.StringVar(&v.former, "former-checkpoint", "", "file with the last checkpoint of the store before this one, if there is one (former-checkpoint.json of the ConfigMap)")
 	flags.StringVar(&v.keys, "public-keys", "", "file with the public keys (public-keys.pem of the ConfigMap)")
 	flags.BoolVar(&v.fromCluster, "from-cluster", false, "read the checkpoint and the keys from the ConfigMap in the cluster of the kubeconfig")
 	flags.StringVar(&v.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's namespace, with --from-cluster (default $POD_NAMESPACE)")
@@ -143,7 +144,7 @@ func (v verification) trust(ctx context.Context) (chain.Trust, error) {
 	switch {
 	case (v.database == "") == (v.export == ""):
 		return chain.Trust{}, errors.New("give --database or --export, and not both")
-	case v.fromCluster && (v.checkpoint != "" || v.keys != ""):
+	case v.fromCluster && (v.checkpoint != "" || v.former != "" || v.keys != ""):
 		return chain.Trust{}, errors.New("give --from-cluster, or --checkpoint and --public-keys, and not both")
 	case v.fromCluster && v.namespace == "":
 		return chain.Trust{}, errors.New("--from-cluster needs the operator's --namespace")
@@ -160,18 +161,27 @@ func (v verification) files() (trust chain.Trust, err error) {
 			return chain.Trust{}, fmt.Errorf("read the public keys from %s: %w", v.keys, err)
 		}
 	}
-	if v.checkpoint == "" {
-		return trust, nil
+	if trust.Newest, err = readCheckpoint(v.checkpoint); err != nil {
+		return chain.Trust{}, err
 	}
-	text, err := os.ReadFile(v.checkpoint)
+	trust.Former, err = readCheckpoint(v.former)
+	return trust, err
+}
+
+// readCheckpoint reads a file that was named; nil where none was.
+func readCheckpoint(path string) (*iam.Checkpoint, error) {
+	if path == "" {
+		return nil, nil
+	}
+	checkpoint := &iam.Checkpoint{}
+	text, err := os.ReadFile(path)
 	if err == nil {
-		trust.Newest = &iam.Checkpoint{}
-		err = json.Unmarshal(text, trust.Newest)
+		err = json.Unmarshal(text, checkpoint)
 	}
 	if err != nil {
-		return chain.Trust{}, fmt.Errorf("read the checkpoint from %s: %w", v.checkpoint, err)
+		return nil, fmt.Errorf("read the checkpoint from %s: %w", path, err)
 	}
-	return trust, nil
+	return checkpoint, nil
 }
 
 func readKeys(path string) (chain.PublicKeys, error) {
@@ -203,7 +213,7 @@ func (v verification) published(ctx context.Context) (chain.Trust, error) {
 	if err != nil {
 		return chain.Trust{}, fmt.Errorf("read ConfigMap %s: %w", configMap.Name, err)
 	}
-	return chain.Trust{Keys: published.Keys, Newest: published.Newest}, nil
+	return chain.Trust{Keys: published.Keys, Newest: published.Newest, Former: published.Former}, nil
 }
 
 func (c auditCommand) check(ctx context.Context, v verification, trust chain.Trust) (result chain.Result, err error) {
@@ -235,6 +245,9 @@ func openView(ctx context.Context, path string) (*sqlite.View, error) {
 
 // report says what a verification came to.
 func (c auditCommand) report(r chain.Result) int {
+	if r.Restarted != "" {
+		fmt.Fprintf(c.out, "RESTARTED: %s\n", r.Restarted)
+	}
 	if r.Finding != nil {
 		fmt.Fprintf(c.out, "TAMPERED WITH\n%v\n", r.Finding)
 		fmt.Fprintf(c.out, "This is the first problem; %d events and %d checkpoints of store %s were intact before it.\n", r.Events, r.Checkpoints, r.Incarnation)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,7 @@ func TestAuditUsage(t *testing.T) {
 		"no such checkpoint":           {[]string{"verify", "--database=" + l.database, "--checkpoint=/nowhere"}, 2, "read the checkpoint from /nowhere"},
 		"keys that are none":           {[]string{"verify", "--database=" + l.database, "--public-keys=" + l.checkpoint}, 2, "not a list of public keys in PEM"},
 		"a checkpoint that is none":    {[]string{"verify", "--database=" + l.database, "--checkpoint=" + l.keys}, 2, "read the checkpoint from"},
+		"no such former checkpoint":    {[]string{"verify", "--database=" + l.database, "--former-checkpoint=/nowhere"}, 2, "read the checkpoint from /nowhere"},
 		"an export that is none":       {[]string{"verify", "--export=" + l.checkpoint}, 2, "does not begin as an export"},
 		"an unknown selector":          {[]string{"export", "--database=" + l.database, "--field-selector=colour=red"}, 2, "colour"},
 		"two values":                   {[]string{"export", "--database=" + l.database, "--field-selector=method=a,method=b"}, 2, "an export takes one value for a field"},
@@ -143,6 +145,22 @@ func TestAuditVerify(t *testing.T) {
 	}
 	if code, out, _ := runs(t.Context(), strings.Replace(text, "maya", "mona", 1), "verify", "--export=-"); code != 1 || !strings.Contains(out, "altered: event 2 in the chain of Organization a: what it says is not what was sealed") {
 		t.Errorf("of an export that was altered, %d: %s", code, out)
+	}
+	for former, want := range map[string]struct {
+		code int
+		says string
+	}{
+		fmt.Sprintf(`{"incarnation":"lost","sequence":9,"at":%q}`, auditStart.Format(time.RFC3339)):               {0, "RESTARTED: this log is that of a new store. Of the one before, lost, all up to event 9"},
+		fmt.Sprintf(`{"incarnation":"lost","at":%q}`, auditStart.Add(3*time.Hour).Format(time.RFC3339)):           {1, "restarted: event 1 in the chain"},
+		fmt.Sprintf(`{"incarnation":"lost","at":%q}`, auditStart.Add(time.Hour+time.Minute).Format(time.RFC3339)): {0, "RESTARTED: "},
+	} {
+		path := filepath.Join(t.TempDir(), "former.json")
+		if err := os.WriteFile(path, []byte(former), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errors := runs(t.Context(), "", append(slices.Clone(args), "--former-checkpoint="+path)...); code != want.code || !strings.HasPrefix(out, "RESTARTED: ") || !strings.Contains(out, want.says) {
+			t.Errorf("after %s, %d: %s%s", former, code, out, errors)
+		}
 	}
 	if err := l.store.Close(); err != nil {
 		t.Fatal(err)

@@ -89,6 +89,7 @@ func newAuditLog(ctx context.Context, environment *Environment, namespace string
 	}
 	a.checkpointer = &chain.Checkpointer{
 		Store: a.Store, Keys: keys, Now: a.Clock.Now, After: time.After, Load: a.load, Publish: a.publish, Made: a.made, Forked: a.tellFork,
+		Restarted: a.tellRestart,
 	}
 	a.retention = &chain.Retention{
 		Store: a.Store, Checkpointer: a.checkpointer, Recorder: a.Recorder, Now: a.Clock.Now,
@@ -165,6 +166,15 @@ func (a *auditLog) tellFork(fork *chain.ForkedError) {
 	}
 	a.mu.Unlock()
 	a.Events.Eventf(about, nil, corev1.EventTypeWarning, "AuditLogForked", "Verify", "%s", cut(fork.Error(), maxMessage))
+}
+
+// tellRestart says that the store is another than the one that was vouched for before.
+func (a *auditLog) tellRestart(former iam.Checkpoint) {
+	message := fmt.Sprintf("The audit log is that of a new store: of the one before, %s, all up to event %d was vouched for on %s. If nobody lost or replaced the database, somebody has removed its audit log.",
+		former.Incarnation, former.Sequence, former.At.UTC().Format(time.RFC3339))
+	a.log.Info(message, "formerIncarnation", former.Incarnation, "formerCheckpoint", former.Number)
+	about := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: AuditCheckpointConfigMap}}
+	a.Events.Eventf(about, nil, corev1.EventTypeWarning, "AuditLogRestarted", "Verify", "%s", cut(message, maxMessage))
 }
 
 // loadKeys reads the signing key, or draws it at the very first start. The Secret is only ever created, as that of

@@ -76,6 +76,8 @@ type Result struct {
 	LastCheckpointAt time.Time
 	// Unvouched counts the events after the newest checkpoint: they are chained, and nothing signed says so yet.
 	Unvouched int64
+	// Restarted says in words that the store took the place of another, as after the database was lost; empty where it did not.
+	Restarted string
 	// Notes say in sentences what was not proven, and why.
 	Notes []string
 }

@@ -4,6 +4,7 @@ package chain
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
@@ -15,6 +16,13 @@ type Trust struct {
 	Keys PublicKeys
 	// Newest is the newest checkpoint that was published, read before the store is; nil if it is not known.
 	Newest *iam.Checkpoint
+	// Former is the last checkpoint that was published of the store before this one; nil if there was none.
+	Former *iam.Checkpoint
+}
+
+// restarted says whether the store took the place of another.
+func (t Trust) restarted(incarnation string) bool {
+	return t.Former != nil && t.Former.Incarnation != incarnation
 }
 
 // link is what the chain needs to know of an event.
@@ -343,6 +351,10 @@ func (v *verifier) newest() error {
 
 // checkTrust says what is wrong with what the verification is to go by, before anything is read.
 func (v *verifier) checkTrust() error {
+	if former := v.trust.Former; v.trust.restarted(v.result.Incarnation) {
+		v.result.Restarted = fmt.Sprintf("this log is that of a new store. Of the one before, %s, all up to event %d was vouched for on %s, and is not here. If nobody lost or replaced the database, somebody has removed its audit log.",
+			former.Incarnation, former.Sequence, former.At.UTC().Format(time.RFC3339))
+	}
 	newest := v.trust.Newest
 	if newest == nil {
 		return nil

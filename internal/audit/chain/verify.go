@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -82,6 +83,11 @@ func listed(ctx context.Context, source Source) error {
 
 // whole takes in an event that is there with all that it says.
 func (v *verifier) whole(chain string, event iam.Event) error {
+	if v.trust.restarted(v.result.Incarnation) && event.RecordedAt.Before(v.trust.Former.At.Add(-newStoreSlack)) {
+		return &Finding{Problem: Restarted, OrganizationID: chain, Sequence: event.Sequence,
+			Text: fmt.Sprintf("it is of %s, and so older than the last checkpoint of the store %s, which this one is said to have come after: the log was rewritten under another name",
+				event.RecordedAt.UTC().Format(time.RFC3339), v.trust.Former.Incarnation)}
+	}
 	content, err := event.ContentHash()
 	if err != nil {
 		return err
