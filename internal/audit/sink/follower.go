@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -55,6 +54,8 @@ type Follower struct {
 	begun  bool
 	// lostUpTo is up to which event it was said what is lost, so that each is said once.
 	lostUpTo int64
+	// gap is what is being delivered where retention has removed events; nil elsewhere.
+	gap *gap
 }
 
 // Run delivers until the context ends, or the store is closed. It returns nil then, and never
@@ -69,6 +70,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		case ctx.Err() != nil || errors.Is(err, store.ErrClosed):
 			return nil
 		case err != nil:
+			f.gap = nil // What was taken from it is to be delivered again.
 			f.Metrics.failed(f.measured())
 			f.Log.Error(err, "Audit events could not be delivered; they are kept, and delivered later", "sink", f.measured(), "after", f.cursor, "retryIn", wait)
 			pause(ctx, f.Clock.After(wait))
@@ -98,10 +100,7 @@ func (f *Follower) step(ctx context.Context, limit int) (int, error) {
 	if err := f.measure(ctx); err != nil {
 		return 0, err
 	}
-	events, err := f.Store.EventsAfter(ctx, store.EventScope{}, f.cursor, limit)
-	if errors.Is(err, store.ErrEventsGone) {
-		events, err = f.rest(ctx, limit)
-	}
+	events, err := f.next(ctx, limit)
 	if err != nil {
 		return 0, fmt.Errorf("read the audit events after %d: %w", f.cursor, err)
 	}
@@ -149,41 +148,31 @@ func (f *Follower) move(ctx context.Context, sequence int64) error {
 	return nil
 }
 
-// rest gives the oldest events after the cursor that are still there, where retention has
-// removed some. Organizations keep theirs for different times, so that what one has removed
-// says nothing of the others: each chain is asked for what it has.
-func (f *Follower) rest(ctx context.Context, limit int) ([]iam.Event, error) {
-	all, err := f.Store.EventRange(ctx, store.EventScope{})
-	if err != nil {
-		return nil, err
-	}
-	var heads []iam.ChainHead
-	_, err = f.Store.Write(ctx, func(tx store.Tx) (err error) {
-		heads, err = tx.ChainHeads(ctx)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	var events []iam.Event
-	for _, head := range heads {
-		if head.Sequence <= f.cursor {
-			continue
+// next gives the oldest events after the cursor that are still there.
+func (f *Follower) next(ctx context.Context, limit int) ([]iam.Event, error) {
+	for {
+		events, err := f.Store.EventsAfter(ctx, store.EventScope{}, f.cursor, limit)
+		if !errors.Is(err, store.ErrEventsGone) {
+			f.gap = nil
+			return events, err
 		}
-		scope := store.EventScope{OrganizationID: head.OrganizationID, OwnChain: head.OrganizationID == ""}
-		kept, err := f.Store.EventsAfter(ctx, scope, max(f.cursor, head.DroppedSequence), limit)
+		if f.gap == nil || f.gap.upTo <= f.cursor {
+			if f.gap, err = findGap(ctx, f.Store, f.cursor); err != nil {
+				return nil, err
+			}
+		}
+		events, err = f.gap.next(ctx, f.Store, limit)
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, kept...)
-		slices.SortFunc(events, func(a, b iam.Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
-		events = events[:min(limit, len(events))]
+		if err := f.skip(ctx, events, f.gap.upTo); err != nil || len(events) > 0 {
+			return events, err
+		}
 	}
-	return events, f.skip(ctx, events, all.Dropped)
 }
 
 // skip says which events a sink never gets: those up to the newest that retention has removed
-// that are not among what is still there.
+// that are not among what is still there. Where nothing is, it goes on behind them.
 func (f *Follower) skip(ctx context.Context, kept []iam.Event, dropped int64) error {
 	if len(kept) == 0 {
 		f.lose(kept, dropped)
