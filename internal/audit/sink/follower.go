@@ -110,6 +110,7 @@ func (f *Follower) step(ctx context.Context, limit int) (int, error) {
 	if err := f.Sink.Deliver(ctx, events); err != nil {
 		return 0, err
 	}
+	f.lose(events)
 	if err := f.move(ctx, events[len(events)-1].Sequence); err != nil {
 		return 0, err
 	}
@@ -162,31 +163,30 @@ func (f *Follower) next(ctx context.Context, limit int) ([]iam.Event, error) {
 			}
 		}
 		events, err = f.gap.next(ctx, f.Store, limit)
-		if err != nil {
-			return nil, err
-		}
-		if err := f.skip(ctx, events, f.gap.upTo); err != nil || len(events) > 0 {
+		if err != nil || len(events) > 0 {
 			return events, err
 		}
+		f.lose(nil)
+		if err := f.move(ctx, f.gap.upTo); err != nil {
+			return nil, err
+		}
 	}
 }
 
-// skip says which events a sink never gets: those up to the newest that retention has removed
-// that are not among what is still there. Where nothing is, it goes on behind them.
-func (f *Follower) skip(ctx context.Context, kept []iam.Event, dropped int64) error {
-	if len(kept) == 0 {
-		f.lose(kept, dropped)
-		return f.move(ctx, dropped)
+// lose says which events a sink never gets: those up to the last of what is still there, or to the
+// end of the gap where nothing is, that are not among it. That is so once it was delivered: until
+// then retention may remove more.
+func (f *Follower) lose(kept []iam.Event) {
+	if f.gap == nil {
+		return
 	}
-	f.lose(kept, min(dropped, kept[len(kept)-1].Sequence))
-	return nil
-}
-
-func (f *Follower) lose(kept []iam.Event, upTo int64) {
-	after := max(f.cursor, f.lostUpTo)
+	after, upTo := max(f.cursor, f.lostUpTo), f.gap.upTo
+	if len(kept) > 0 {
+		upTo = kept[len(kept)-1].Sequence
+	}
 	lost := upTo - after
 	for _, event := range kept {
-		if event.Sequence > after && event.Sequence <= upTo {
+		if event.Sequence > after {
 			lost--
 		}
 	}

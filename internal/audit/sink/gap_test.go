@@ -91,7 +91,8 @@ func TestRetentionInTheMidst(t *testing.T) {
 	}
 	drop(t, s, "short", 100)
 	watch := clocktesting.NewFakeClock(noon)
-	start(t, &sink.Follower{Store: s, Sink: to, Name: "sink/test", Clock: watch})
+	metrics, registry := newMetrics(t)
+	start(t, &sink.Follower{Store: s, Sink: to, Name: "sink/test", Clock: watch, Metrics: metrics})
 	await(t, "a failure", watch.HasWaiters)
 	drop(t, s, "globex", 11)
 	to.set(nil)
@@ -103,5 +104,8 @@ func TestRetentionInTheMidst(t *testing.T) {
 	}
 	if want = append(want, 43); !slices.Equal(to.sequences(), want) {
 		t.Errorf("got  %v\nwant %v", to.sequences(), want)
+	}
+	if lost := value(t, registry, "iam_operator_audit_sink_lost_total", "sink/test"); lost != 11 {
+		t.Errorf("lost %v, want 11", lost)
 	}
 }
