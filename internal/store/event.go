@@ -36,3 +36,17 @@ func (e *UnreadableEventError) Error() string {
 
 // Unwrap gives what was found.
 func (e *UnreadableEventError) Unwrap() error { return e.Err }
+
+// StrayEventError says that the store holds an event that is not of its chain, as the list of chains has it, and that
+// queries show all the same: somebody has put it there by other means than this program.
+type StrayEventError struct {
+	Sequence       int64
+	OrganizationID string
+	// Reason says why it is not of the chain.
+	Reason string
+}
+
+// Error names the event by its sequence.
+func (e *StrayEventError) Error() string {
+	return fmt.Sprintf("audit event %d is not of its chain: %s", e.Sequence, e.Reason)
+}

@@ -23,7 +23,8 @@ type Source interface {
 	// ChainHeads gives the heads of all chains.
 	ChainHeads(ctx context.Context) ([]iam.ChainHead, error)
 	// Unlisted gives the sequence of the first event that queries do not find by all that it
-	// says, or whose columns are not what it says; zero if there is none.
+	// says, or whose columns are not what it says; zero if there is none. A *store.StrayEventError
+	// names one that is not of its chain.
 	Unlisted(ctx context.Context) (int64, error)
 }
 

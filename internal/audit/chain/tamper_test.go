@@ -3,6 +3,7 @@
 package chain_test
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -342,6 +343,109 @@ func TestSealingAnewIsFound(t *testing.T) {
 	})
 }
 
+// free gives a sequence that no event has any more, below those that were signed.
+func (l *ledger) free() (sequence int64) {
+	l.t.Helper()
+	scan(l.t, l.db, "SELECT min(sequence) + 1 FROM audit_events AS e WHERE NOT EXISTS (SELECT 1 FROM audit_events WHERE sequence = e.sequence + 1)", &sequence)
+	return sequence
+}
+
+// index lists an event by all that it says, as the program itself does: in another store, with this one's key.
+func (l *ledger) index(event iam.Event) {
+	l.t.Helper()
+	folder, err := os.MkdirTemp("", "forged")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "iam.db")
+	open := func() *sqlite.Store {
+		s, err := sqlite.Open(l.t.Context(), sqlite.Options{Path: path})
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		return s
+	}
+	var key []byte
+	scan(l.t, l.db, "SELECT term_key FROM meta", &key)
+	err = open().Close()
+	if err == nil {
+		err = onFile(path, func(db *sql.DB) { run(l.t, db, "UPDATE meta SET term_key = ?", key) })
+	}
+	s := open()
+	event.Origin = nil // what it is of is not there
+	if err = errors.Join(err, s.Submit(l.t.Context(), event), s.Close()); err != nil {
+		l.t.Fatal(err)
+	}
+	run(l.t, l.db, "ATTACH DATABASE ? AS forged", path)
+	run(l.t, l.db, "INSERT INTO audit_index SELECT term, ? FROM forged.audit_index", event.Sequence)
+	run(l.t, l.db, "DETACH DATABASE forged")
+}
+
+func onFile(path string, alter func(db *sql.DB)) error {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	alter(db)
+	return db.Close()
+}
+
+// An event that the program itself has indexed and sealed, in a copy of the file, and that is of no chain any
+// more once the list of chains is put back, is found. One that is well sealed after the last checkpoint is
+// not told from one that the operator was about to vouch for; it is said that nothing vouches for it.
+func TestInserted(t *testing.T) {
+	const putBack = "UPDATE audit_chains SET (sequence, hash) = (SELECT sequence, hash FROM audit_events WHERE sequence < 1000 AND body ->> '$.organization.id' = organization_id ORDER BY sequence DESC LIMIT 1) WHERE sequence = 1000"
+	origin := &iam.EventOrigin{SourceIP: "203.0.113.1", UserAgent: "forged"}
+	for name, test := range map[string]struct {
+		organization string
+		origin       *iam.EventOrigin
+		after        string
+		at           int64
+		says         string
+	}{
+		"a sealed tail":          {organization: "b"},
+		"above the head":         {"b", nil, putBack, 1000, "the chain ends with event"},
+		"an origin":              {"b", origin, putBack, 1000, "the chain ends with event"},
+		"of no chain":            {"forged", nil, "DELETE FROM audit_chains WHERE organization_id = 'forged'", 1000, "no such chain"},
+		"below what was removed": {"a", nil, "UPDATE audit_events SET sequence = 1 WHERE sequence = 1000; UPDATE audit_index SET sequence = 1 WHERE sequence = 1000; " + putBack, 1, "retention has removed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := closedStory(t)
+			w.alter(t, func(db *sql.DB) { run(t, db, "UPDATE meta SET sequence = 999") })
+			event := w.event(test.organization)
+			if test.origin != nil {
+				of := ofMethod(t, w, "CreatePolicy")
+				i := slices.IndexFunc(of, func(e iam.Event) bool { return e.Organization.ID == test.organization && e.SourceIP == iam.Unknown })
+				event.Origin = test.origin
+				event.Origin.EventID, event.Origin.EventSequence = of[i].ID, of[i].Sequence
+			}
+			if err := w.store.Submit(t.Context(), event); err != nil {
+				t.Fatal(err)
+			}
+			w.close(t)
+			if err := onFile(w.path, func(db *sql.DB) {
+				if test.after != "" {
+					run(t, db, test.after)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			result := w.verify(t)
+			if test.after == "" {
+				if result.Finding != nil || result.Unvouched != 1 {
+					t.Errorf("found %v, and %d that nothing vouches for", result.Finding, result.Unvouched)
+				}
+				return
+			}
+			if found := result.Finding; found == nil || found.Problem != chain.Inserted || found.Sequence != test.at || found.OrganizationID != test.organization || !strings.Contains(found.Text, test.says) {
+				t.Errorf("found %v, want event %d inserted: %s", found, test.at, test.says)
+			}
+		})
+	}
+}
+
 // forge alters a chain, and gives its rows and from where on they are to be sealed anew.
 func (l *ledger) forge(kind string, rows []row, i int) ([]row, int) {
 	l.t.Helper()
@@ -354,10 +458,12 @@ func (l *ledger) forge(kind string, rows []row, i int) ([]row, int) {
 		rows = slices.Delete(rows, i, i+1)
 	case "insert":
 		added := rows[i]
-		added.sequence, added.event.ID = 1000, "added"
-		run(l.t, l.db, "INSERT INTO audit_events SELECT 1000, recorded_at, revision, previous, hash, body FROM audit_events WHERE sequence = ?", rows[i].sequence)
-		run(l.t, l.db, "INSERT INTO audit_index SELECT term, 1000 FROM audit_index WHERE sequence = ?", rows[i].sequence)
-		rows, i = append(rows, added), len(rows)
+		added.sequence, added.previous, added.event.ID = l.free(), rows[0].previous, "added"
+		run(l.t, l.db, "INSERT INTO audit_events SELECT ?, recorded_at, revision, previous, hash, body FROM audit_events WHERE sequence = ?", added.sequence, rows[i].sequence)
+		added.event.Sequence = added.sequence
+		l.index(added.event)
+		i, _ = slices.BinarySearchFunc(rows, added, func(a, b row) int { return cmp.Compare(a.sequence, b.sequence) })
+		rows = slices.Insert(rows, i, added)
 	case "swap":
 		j := (i + 1) % len(rows)
 		rows[i].event, rows[j].event = rows[j].event, rows[i].event

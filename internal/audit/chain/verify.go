@@ -109,12 +109,15 @@ func (v *verifier) conclude(run func() error) (Result, error) {
 func findingIn(err error) *Finding {
 	var finding *Finding
 	var event *store.UnreadableEventError
+	var stray *store.StrayEventError
 	var checkpoint *store.UnreadableCheckpointError
 	switch {
 	case errors.As(err, &finding):
 		return finding
 	case errors.As(err, &event):
 		return &Finding{Problem: Altered, Sequence: event.Sequence, Text: event.Err.Error()}
+	case errors.As(err, &stray):
+		return &Finding{Problem: Inserted, OrganizationID: stray.OrganizationID, Sequence: stray.Sequence, Text: stray.Reason + ", and queries show the event all the same"}
 	case errors.As(err, &checkpoint):
 		return &Finding{Problem: Altered, Checkpoint: max(checkpoint.Number, 1), Text: checkpoint.Err.Error()}
 	}

@@ -5,7 +5,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -26,13 +30,16 @@ type held struct {
 	given int64
 	// gone says that the event of which this one gives the origin is no longer kept.
 	gone bool
+	// chain is the head of the event's chain; nil where the chain is not in the list of chains.
+	chain *iam.ChainHead
 	// inBlock says that the time is within those of the event's block.
 	inBlock bool
 }
 
 // unlisted gives the sequence of the first event that queries do not find by all that it says,
 // or that they show otherwise than it and its origin say; zero if there is none. It reads all
-// events once, a batch at a time, each as of one moment: the store may be written meanwhile.
+// events once, a batch at a time, each as of one moment: the store may be written meanwhile. A *store.StrayEventError
+// names one that is not of its chain: who follows the chains does not come by it.
 func (s *Store) unlisted(ctx context.Context) (found int64, err error) {
 	for after, more := int64(0), true; more && found == 0 && err == nil; {
 		err = s.view(ctx, func(v view) error {
@@ -60,6 +67,9 @@ func (s *Store) firstUnlisted(ctx context.Context, v view, batch []held) (int64,
 		return 0, err
 	}
 	for _, h := range batch {
+		if err := h.stray(); err != nil {
+			return 0, err
+		}
 		if !h.agrees() {
 			return h.shown.Sequence, nil
 		}
@@ -71,6 +81,22 @@ func (s *Store) firstUnlisted(ctx context.Context, v view, batch []held) (int64,
 		}
 	}
 	return 0, nil
+}
+
+// stray says why the event is not of its chain; nil if it may be.
+func (h held) stray() error {
+	found := &store.StrayEventError{Sequence: h.shown.Sequence, OrganizationID: h.shown.Organization.ID}
+	switch {
+	case h.chain == nil:
+		found.Reason = "there is no such chain in the list of chains"
+	case found.Sequence > h.chain.Sequence:
+		found.Reason = fmt.Sprintf("the chain ends with event %d", h.chain.Sequence)
+	case found.Sequence <= h.chain.DroppedSequence:
+		found.Reason = fmt.Sprintf("retention has removed all of the chain up to event %d", h.chain.DroppedSequence)
+	default:
+		return nil
+	}
+	return found
 }
 
 // agrees says whether what is held outside of an event's text is as the text says.
@@ -126,7 +152,12 @@ func (s *Store) heldAfter(ctx context.Context, v view, sequence int64) ([]held, 
 	if err != nil {
 		return nil, err
 	}
+	chains, err := chainsOf(ctx, v, batch)
+	if err != nil {
+		return nil, err
+	}
 	for i, h := range batch {
+		batch[i].chain = chains[h.shown.Organization.ID]
 		if of := h.shown.Origin; of != nil {
 			if batch[i].given, batch[i].gone, err = originOf(ctx, v, of.EventSequence); err != nil {
 				return nil, err
@@ -134,6 +165,26 @@ func (s *Store) heldAfter(ctx context.Context, v view, sequence int64) ([]held, 
 		}
 	}
 	return batch, nil
+}
+
+// chainsOf gives the heads of the chains of a batch, by Organization id, where they are in the list of chains.
+func chainsOf(ctx context.Context, v view, batch []held) (map[string]*iam.ChainHead, error) {
+	chains := map[string]*iam.ChainHead{}
+	for _, h := range batch {
+		chains[h.shown.Organization.ID] = nil
+	}
+	names, err := json.Marshal(slices.Collect(maps.Keys(chains)))
+	if err != nil {
+		return nil, err
+	}
+	err = v.query(ctx, "SELECT organization_id, sequence, dropped_sequence FROM audit_chains WHERE organization_id IN (SELECT value FROM json_each(?))",
+		[]any{string(names)}, func(rows *sql.Rows) error {
+			var head iam.ChainHead
+			err := rows.Scan(&head.OrganizationID, &head.Sequence, &head.DroppedSequence)
+			chains[head.OrganizationID] = &head
+			return err
+		})
+	return chains, err
 }
 
 // originOf gives which event gives an event's origin, and whether that event is no longer kept.

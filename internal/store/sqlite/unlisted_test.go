@@ -71,13 +71,44 @@ func TestUnlisted(t *testing.T) {
 		{"an origin more", "INSERT INTO audit_origins (event_sequence, origin_sequence) VALUES (4, 2)", 4},
 		{"an event that cannot be read", "UPDATE audit_events SET body = '{' WHERE sequence = 3", 3},
 		{"an event that says something else", "UPDATE audit_events SET body = replace(body, 'CreatePolicy', 'DeletePolicy') WHERE sequence = 3", 3},
-		{"an event that the index has no word of", "INSERT INTO audit_events SELECT 5, recorded_at, revision, previous, hash, body FROM audit_events WHERE sequence = 4", 5},
+		{"an event that the index has no word of", "UPDATE audit_events SET sequence = 5 WHERE sequence = 3; UPDATE audit_chains SET sequence = 5", 5},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := logged(t)
 			alter(t, path, test.alter)
 			wantUnlisted(t, path, test.want)
+		})
+	}
+}
+
+// TestStray adds an event that is in all lists, and in no chain.
+func TestStray(t *testing.T) {
+	const next = "INSERT INTO audit_events SELECT 5, recorded_at, revision, previous, hash, body FROM audit_events WHERE sequence = 4; " +
+		"INSERT INTO audit_index SELECT term, 5 FROM audit_index WHERE sequence = 4"
+	tests := []struct {
+		name   string
+		alter  string
+		want   int64
+		reason string
+	}{
+		{"above the head", next, 5, "the chain ends with event 4"},
+		{"below what retention has removed", "UPDATE audit_chains SET dropped_sequence = 3", 1, "retention has removed all of the chain up to event 3"},
+		{"of no chain", "DELETE FROM audit_chains", 1, "there is no such chain in the list of chains"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := logged(t)
+			alter(t, path, test.alter)
+			view, err := OpenView(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer view.Close()
+			var stray *store.StrayEventError
+			if _, err := view.Unlisted(t.Context()); !errors.As(err, &stray) || stray.Sequence != test.want || stray.OrganizationID != "o" || stray.Reason != test.reason {
+				t.Errorf("found %v, want event %d: %s", err, test.want, test.reason)
+			}
 		})
 	}
 }
