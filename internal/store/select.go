@@ -77,8 +77,8 @@ func (s EventScope) Includes(event iam.Event) bool {
 
 // Selects says whether Store.Events gives an event for a query, its Before and Limit apart.
 func (q EventQuery) Selects(event iam.Event) bool {
-	return event.Origin == nil && q.EventScope.Includes(event) &&
+	return event.Origin == nil && q.Includes(event) &&
 		(q.Since.IsZero() || !event.RecordedAt.Before(q.Since)) &&
 		(q.Until.IsZero() || event.RecordedAt.Before(q.Until)) &&
-		q.EventFilter.Matches(event) && q.Not.MatchesNone(event)
+		q.Matches(event) && q.Not.MatchesNone(event)
 }
