@@ -420,7 +420,12 @@ func TestAuditAPIInformer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- informers.Start(ctx) }()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 	updates := make(chan *auditv1alpha1.AuditEvent, 10)
 	informer, err := informers.GetInformer(ctx, &auditv1alpha1.AuditEvent{})
 	if err != nil {
@@ -497,7 +502,7 @@ func TestAuditAPIDown(t *testing.T) {
 		t.Error("the audit API has ended, and still listens")
 	}
 	for _, w := range watches {
-		for range w.ResultChan() { //nolint:revive // until it is closed
+		for range w.ResultChan() {
 		}
 	}
 	eventually(t, "the APIService is unavailable", func(context.Context) (bool, string) {
