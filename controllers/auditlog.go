@@ -121,8 +121,7 @@ func (a *auditLog) register(mgr ctrl.Manager) error {
 // retain removes what is due, now and then. What fails is tried again the next time.
 func (a *auditLog) retain(ctx context.Context) error {
 	for ctx.Err() == nil {
-		var forked *chain.ForkedError
-		if err := a.retention.Run(ctx); err != nil && ctx.Err() == nil && !errors.As(err, &forked) {
+		if err := a.retention.Run(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error(err, "Audit events that are older than they are kept could not be removed")
 		}
 		if pause(ctx, retentionEvery) != nil {
