@@ -201,15 +201,21 @@ func (c *Checkpointer) load(ctx context.Context, again bool) error {
 		return c.forked(reason, published.Newest, last.Number)
 	}
 	c.tellFork(nil)
-	c.last, c.heads, c.full, c.oldest = last, heads, true, max(last.Oldest, 1)
-	if c.anew, err = c.unsigned(last, revision.Incarnation); err != nil {
+	return c.goOn(published, last, heads, revision.Incarnation)
+}
+
+// goOn takes over what the store and the publication have.
+func (c *Checkpointer) goOn(published Published, last iam.Checkpoint, heads map[string]iam.ChainHead, incarnation string) error {
+	var err error
+	if c.anew, err = c.unsigned(last, incarnation); err != nil {
 		return err
 	}
+	c.last, c.heads, c.full, c.oldest = last, heads, true, max(last.Oldest, 1)
 	if c.anew {
 		c.oldest = last.Number + 1
 	}
 	newest := published.Newest
-	if c.restarted = newest != nil && newest.Incarnation != revision.Incarnation; c.restarted {
+	if c.restarted = newest != nil && newest.Incarnation != incarnation; c.restarted {
 		published.Former, published.Newest = newest, nil
 	}
 	c.published, c.loaded = published, true

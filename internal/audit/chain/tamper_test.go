@@ -357,7 +357,7 @@ func (l *ledger) index(event iam.Event) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	path := filepath.Join(folder, "iam.db")
 	open := func() *sqlite.Store {
 		s, err := sqlite.Open(l.t.Context(), sqlite.Options{Path: path})

@@ -199,14 +199,22 @@ func (v *verifier) vouched(c iam.Checkpoint) (*Finding, error) {
 		return found(Restarted, "it is of another store, %s", c.Incarnation)
 	case newest != nil && c.Number == newest.Number && !sameCheckpoint(c, *newest):
 		return found(Altered, "it is not the one that was published: the log was rewritten, or an older copy of it was put back and continued")
-	case v.result.Checkpoints == 0 && c.Number != v.first:
-		return found(Removed, "the oldest that is kept should be %d", v.first)
-	case v.result.Checkpoints == 0 && !c.Full:
-		return found(Altered, "it is the oldest that is kept, and does not name all chains")
-	case v.result.Checkpoints == 0:
-		return nil, nil
+	}
+	if v.result.Checkpoints == 0 {
+		return v.begins(c), nil
 	}
 	return v.follows(c), nil
+}
+
+// begins says what is wrong with a checkpoint as the oldest that is kept.
+func (v *verifier) begins(c iam.Checkpoint) *Finding {
+	switch {
+	case c.Number != v.first:
+		return &Finding{Problem: Removed, Checkpoint: max(c.Number, 1), Text: fmt.Sprintf("the oldest that is kept should be %d", v.first)}
+	case !c.Full:
+		return &Finding{Problem: Altered, Checkpoint: max(c.Number, 1), Text: "it is the oldest that is kept, and does not name all chains"}
+	}
+	return nil
 }
 
 // badSignature says what is wrong with a signature, as far as there are keys to check it with.

@@ -149,22 +149,27 @@ func (s *Store) heldAfter(ctx context.Context, v view, sequence int64) ([]held, 
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = place(ctx, v, batch)
 	}
+	return batch, err
+}
+
+// place finds of each of a batch its chain, and what the event is given for whose origin it tells.
+func place(ctx context.Context, v view, batch []held) error {
 	chains, err := chainsOf(ctx, v, batch)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i, h := range batch {
 		batch[i].chain = chains[h.shown.Organization.ID]
 		if of := h.shown.Origin; of != nil {
 			if batch[i].given, batch[i].gone, err = originOf(ctx, v, of.EventSequence); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return batch, nil
+	return nil
 }
 
 // chainsOf gives the heads of the chains of a batch, by Organization id, where they are in the list of chains.
