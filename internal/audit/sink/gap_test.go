@@ -33,7 +33,7 @@ func (c *counted) EventsAfter(ctx context.Context, scope store.EventScope, seque
 // With many Organizations each event is read once, in order, whether they take turns or not. The
 // last of the events is one that retention took, so that all of the log is looked through.
 func TestManyOrganizationsAreReadOnce(t *testing.T) {
-	const chains, each = 50, 24
+	const chains, each = 50, 11 // more than a batch has
 	orders := map[string]func(i int) (chain, n int){
 		"in turns":           func(i int) (int, int) { return i % chains, i/chains + 1 },
 		"one after another":  func(i int) (int, int) { return i / each, i%each + 1 },

@@ -37,6 +37,9 @@ func testLogModel(t *testing.T, h Harness) {
 		runs++
 		x := &logMachine{t: t, s: s, run: fmt.Sprint(runs), drawn: &drawn}
 		for _, head := range headsOf(t, s) {
+			if head.DroppedSequence == head.Sequence { // an earlier run's, which nothing is left of
+				continue
+			}
 			dropEvents(t, s, head.OrganizationID, 1000, store.MaxPageSize)
 		}
 		there := rangeOf(t, s, store.EventScope{})
