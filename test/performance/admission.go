@@ -29,7 +29,7 @@ const (
 )
 
 // outcomes are what the operator makes of a Project: it holds what nobody judged.
-var outcomes = map[string]string{askedNamespace: v1alpha1.ReasonApplied, unaskedNamespace: v1alpha1.ReasonAdmissionMissing}
+var outcomes = map[string]string{askedNamespace: v1alpha1.ReasonApplied, auditNamespace: v1alpha1.ReasonApplied, unaskedNamespace: v1alpha1.ReasonAdmissionMissing}
 
 // pace is how long after one create the next begins, in the round that the bar is for: 20 a second leave the machine time
 // for what each of them brings about, so that it is the webhooks that are measured and not the line of those who wait.
