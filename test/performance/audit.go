@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -46,6 +48,18 @@ type auditSizes struct {
 	rates   []int
 	// samples of each query are taken; writes are timed for a commit with an event.
 	samples, writes int
+}
+
+func (s *auditSizes) parseRates(text string) error {
+	s.rates = nil
+	for rate := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(rate)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is not a number of changes a second", rate)
+		}
+		s.rates = append(s.rates, n)
+	}
+	return nil
 }
 
 // measurement is a figure with its bar; zero where there is none.

@@ -71,10 +71,11 @@ func (a *auditBench) commits(ctx context.Context, s store.Store, events *filler,
 }
 
 func (a *auditBench) commit(ctx context.Context, s store.Store, events *filler, i int) (time.Duration, error) {
-	event, err := events.event(a.events - 1)
+	event, err := events.event(i)
 	if err != nil {
 		return 0, err
 	}
+	event.RecordedAt = time.Now()
 	group := &iam.Group{Head: iam.Head{ID: measuredGroup, OrganizationID: events.organization.ID}, Name: fmt.Sprintf("group-%d", i)}
 	start := time.Now()
 	_, err = s.Write(ctx, func(tx store.Tx) error {

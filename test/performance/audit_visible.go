@@ -20,9 +20,10 @@ import (
 
 const (
 	// readEvery is how often the newest events are read while changes are made.
-	readEvery = 20 * time.Millisecond
-	// newest is how many of the newest are read: more than come between two readings.
-	newest = 200
+	readEvery = 50 * time.Millisecond
+	// newest is how many of the newest are read: some more than come between two readings, and not so many that to read
+	// them is what the machine is busy with.
+	newest = 25
 	// changeSelector selects the events of the changes that are waited for.
 	changeSelector = "method=UpdateProject"
 )

@@ -44,7 +44,8 @@ func main() {
 	flag.IntVar(&s.objects, "objects", 10_000, "admission: how many objects are present")
 	flag.IntVar(&s.samples, "samples", 1000, "admission: how many creates are timed, with the webhooks and as many without, in each of two rounds")
 	flag.IntVar(&s.members, "members", 1000, "passwords: how many Members get a password at once")
-	s.audit.rates = []int{1, 10, 100} // changes a second
+	s.audit.rates = []int{1, 10, 100}
+	flag.Func("rates", "audit: how many changes a second are made, one rate after another (default 1,10,100)", s.audit.parseRates)
 	flag.IntVar(&s.audit.events, "events", 1_000_000, "audit: how many events are held")
 	flag.IntVar(&s.audit.expired, "expired", 100_000, "audit: how many events besides are beyond their time, and are removed")
 	flag.IntVar(&s.audit.changes, "changes", 500, "audit: how many changes are made at each rate")
