@@ -13,11 +13,9 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
-// MethodDropAuditEvents tells of audit events that retention has removed. No change of an
-// entity raises it, and so Methods does not list it.
-const MethodDropAuditEvents = store.MethodDropAuditEvents
-
-var dropAuditEvents = ownAct(organizationMethod(MethodDropAuditEvents, iam.ActionDeleted, "audit events that are older than the retention are removed"))
+// dropAuditEvents tells of audit events that retention has removed. No change of an entity
+// raises it, and so Methods does not list it.
+var dropAuditEvents = ownAct(organizationMethod(store.MethodDropAuditEvents, iam.ActionDeleted, "audit events that are older than the retention are removed"))
 
 // dropped is what the event shows as its state before: what is no longer there.
 type dropped struct {
@@ -50,7 +48,7 @@ func (r *Recorder) Dropped(ctx context.Context, tx store.Tx, organizationID stri
 		}
 	}
 	if err := tx.Append(ctx, r.event(n, at, System())); err != nil {
-		return fmt.Errorf("append audit event %s: %w", MethodDropAuditEvents, err)
+		return fmt.Errorf("append audit event %s: %w", store.MethodDropAuditEvents, err)
 	}
 	return nil
 }

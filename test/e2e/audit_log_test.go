@@ -16,7 +16,6 @@ import (
 
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/controllers"
-	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/audit/chain"
 	"github.com/iam-operator/iam-operator/internal/store"
 	"github.com/iam-operator/iam-operator/internal/store/sqlite"
@@ -110,7 +109,7 @@ func TestAuditRetention(t *testing.T) {
 	o.start(t)
 	eventually(t, "the removal is told", func(ctx context.Context) (bool, string) {
 		told, err := o.Store.Events(ctx, store.EventQuery{
-			EventScope: store.EventScope{OrganizationID: string(acme.UID)}, EventFilter: store.EventFilter{Method: audit.MethodDropAuditEvents},
+			EventScope: store.EventScope{OrganizationID: string(acme.UID)}, EventFilter: store.EventFilter{Method: store.MethodDropAuditEvents},
 		})
 		return len(told) == 1 && told[0].Namespace == ns, fmt.Sprintf("%+v, %v", told, err)
 	})

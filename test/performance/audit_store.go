@@ -166,7 +166,7 @@ func retentionOf(s store.Store) (*chain.Retention, error) {
 
 // removedBy counts what is gone, as the store itself says.
 func removedBy(ctx context.Context, s store.Store) (int, error) {
-	told, err := s.Events(ctx, store.EventQuery{EventFilter: store.EventFilter{Method: audit.MethodDropAuditEvents}, Limit: 1})
+	told, err := s.Events(ctx, store.EventQuery{EventFilter: store.EventFilter{Method: store.MethodDropAuditEvents}, Limit: 1})
 	if err != nil {
 		return 0, err
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/audit/chain"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -27,7 +26,7 @@ func (w *world) retain(t *testing.T) {
 // countsTold gives what each event that tells of retention counts, oldest first.
 func countsTold(t *testing.T, w *world) (counts []int) {
 	t.Helper()
-	for _, event := range slices.Backward(ofMethod(t, w, audit.MethodDropAuditEvents)) {
+	for _, event := range slices.Backward(ofMethod(t, w, store.MethodDropAuditEvents)) {
 		var before struct {
 			AuditEvents int `json:"auditEvents"`
 		}

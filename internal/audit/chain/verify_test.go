@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/iam-operator/iam-operator/internal/audit"
 	"github.com/iam-operator/iam-operator/internal/audit/chain"
 	"github.com/iam-operator/iam-operator/internal/iam"
 	"github.com/iam-operator/iam-operator/internal/store"
@@ -126,7 +125,7 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.sign(t)
-	told := ofMethod(t, w, audit.MethodDropAuditEvents)
+	told := ofMethod(t, w, store.MethodDropAuditEvents)
 	if len(told) != 1 || told[0].Organization.ID != "short" || told[0].Namespace != "home-short" || told[0].Resources[0].Name != "Org short" ||
 		!strings.Contains(string(told[0].Change.Before), `"auditEvents":60,"firstSequence":1,"lastSequence":178,`) {
 		t.Fatalf("what was removed is told as %+v", told)
@@ -139,7 +138,7 @@ func TestRetention(t *testing.T) {
 	if err := w.retention().Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if again := ofMethod(t, w, audit.MethodDropAuditEvents); len(again) != 1 {
+	if again := ofMethod(t, w, store.MethodDropAuditEvents); len(again) != 1 {
 		t.Errorf("nothing was due, and it was told of: %+v", again)
 	}
 }
@@ -185,14 +184,14 @@ func TestRetentionOfTheDeleted(t *testing.T) {
 	if err := w.retention().Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if told := ofMethod(t, w, audit.MethodDropAuditEvents); len(told) != 0 {
+	if told := ofMethod(t, w, store.MethodDropAuditEvents); len(told) != 0 {
 		t.Fatalf("removed within a month: %+v", told)
 	}
 	w.clock.advance(2 * 24 * time.Hour)
 	if err := w.retention().Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	told := ofMethod(t, w, audit.MethodDropAuditEvents)
+	told := ofMethod(t, w, store.MethodDropAuditEvents)
 	if len(told) != 1 || told[0].Organization.ID != "" || told[0].Resources[0].ID != "gone" {
 		t.Errorf("what was removed is told as %+v", told)
 	}
