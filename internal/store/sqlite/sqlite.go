@@ -38,6 +38,8 @@ type Options struct {
 
 	// fileSystemType gives a folder's file system; tests put their own here.
 	fileSystemType func(folder string) (fileSystem, error)
+	// maxLogPages is how long the log may grow while writers never rest; tests want less.
+	maxLogPages int
 }
 
 func (o Options) withDefaults() Options {
@@ -49,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.fileSystemType == nil {
 		o.fileSystemType = fileSystemType
+	}
+	if o.maxLogPages <= 0 {
+		o.maxLogPages = defaultMaxLogPages
 	}
 	return o
 }
@@ -77,6 +82,7 @@ type Store struct {
 
 	// commits counts those since the log was last due to be copied into the file.
 	commits          int
+	maxLogPages      int
 	checkpointDue    chan struct{}
 	checkpointsEnded chan struct{}
 
@@ -106,7 +112,7 @@ func Open(ctx context.Context, options Options) (_ *Store, err error) {
 	s := &Store{
 		path: path, clock: options.Clock, keepChanges: options.KeepChanges, lock: lock,
 		turn: make(chan struct{}, 1), closed: make(chan struct{}), changed: make(chan struct{}),
-		checkpointDue: make(chan struct{}, 1),
+		checkpointDue: make(chan struct{}, 1), maxLogPages: options.maxLogPages,
 	}
 	s.reader = reader{s}
 	s.turn <- struct{}{}

@@ -63,6 +63,25 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
+// TestLogBeginsAnew while a writer never rests: a log that is copied and never begun anew fills the disk.
+func TestLogBeginsAnew(t *testing.T) {
+	path := newPath(t)
+	s := open(t, Options{Path: path, maxLogPages: 100})
+	longest := int64(0)
+	for i := range 10 * checkpointEvery {
+		fill(t, s, fmt.Sprintf("<%d>", i))
+		file, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, file.Size())
+	}
+	// A commit here has about 15 pages. A file that begins anew keeps its size, and is written from the start.
+	if limit := int64(60 * checkpointEvery * 4096); longest > limit {
+		t.Errorf("the log grew to %d bytes, and should have begun anew before %d", longest, limit)
+	}
+}
+
 // TestSilentWrite wakes nobody: a settled system does nothing at all.
 func TestSilentWrite(t *testing.T) {
 	s := open(t, Options{Path: newPath(t)})
