@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/interpreter"
 )
 
 // MaxLength is how long a condition may be, in Unicode code points: Scaleway's limit of 2048 characters, counted as
@@ -26,6 +27,7 @@ const MaxLength = 2048
 type Condition struct {
 	source string
 	cost   uint64
+	plan   interpreter.InterpretableV2
 }
 
 // Source is the text that was compiled, as it was written.
@@ -65,7 +67,11 @@ func Compile(source string) (*Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Condition{source: source, cost: cost}, nil
+	plan, err := lang.plan(checked)
+	if err != nil {
+		return nil, err
+	}
+	return &Condition{source: source, cost: cost, plan: plan}, nil
 }
 
 // checkText refuses what can be refused without reading the condition.

@@ -3,6 +3,7 @@
 package condition
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -10,6 +11,8 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/env"
 	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 )
 
 const (
@@ -24,6 +27,7 @@ type language struct {
 	// lenient differs in that anything may be compared with anything, so that types can be told apart in a
 	// condition that compares times with strings.
 	lenient   *cel.Env
+	planner   interpreter.Interpreter
 	variables variables
 }
 
@@ -32,7 +36,7 @@ type language struct {
 var languageOnce = sync.OnceValues(newLanguage)
 
 func newLanguage() (*language, error) {
-	vars := declaredVariables()
+	vars := declared
 	registry, err := types.NewRegistry()
 	if err != nil {
 		return nil, err
@@ -40,7 +44,8 @@ func newLanguage() (*language, error) {
 	shared := []cel.EnvOption{
 		cel.CustomTypeAdapter(registry),
 		cel.CustomTypeProvider(provider{Provider: registry, variables: vars}),
-		cel.Function(inIPRange, cel.Overload(inIPRangeOverload, []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType)),
+		cel.Function(inIPRange, cel.Overload(inIPRangeOverload, []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType,
+			cel.BinaryBinding(inRange))),
 		// Among the standard functions of the CEL specification, though cel-go has it off.
 		cel.CrossTypeNumericComparisons(true),
 		cel.EagerlyValidateDeclarations(true),
@@ -56,7 +61,11 @@ func newLanguage() (*language, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &language{strict: strict, lenient: lenient, variables: vars}, nil
+	planner, err := newPlanner(strict)
+	if err != nil {
+		return nil, err
+	}
+	return &language{strict: strict, lenient: lenient, planner: planner, variables: vars}, nil
 }
 
 // lenientLibrary is CEL's standard library with comparisons that take any two operands. Two libraries are needed
@@ -73,29 +82,60 @@ func lenientLibrary() []cel.EnvOption {
 }
 
 // variables are what a condition can see, by variable and attribute.
-type variables map[string]map[string]attribute
+type variables map[string]map[string]*attribute
 
 type attribute struct {
 	celType *cel.Type
 	// maxSize is the most code points that the value can have; 1 for what is no string. The cost limit rests on it.
 	maxSize uint64
+	// read makes the value that conditions see, of no more than maxSize, or one of the two errors.
+	read           func(*attribute, *Attributes) ref.Val
+	unknown, wrong *types.Err
+	// slot is the attribute's place in an Input.
+	slot int
 }
 
+const (
+	requestVariable  = "request"
+	resourceVariable = "resource"
+
+	// attributeCount is how many attributes there are.
+	attributeCount = 6
+	// maxAddress is the length of the longest way to write an IPv6 address.
+	maxAddress = 45
+)
+
+// declared are the variables; nothing changes them.
+var declared = declaredVariables()
+
 // declaredVariables are those that Scaleway documents under request-level and resource-level conditions. Scaleway
-// gives a length for the user agent only; 45 is the longest way to write an IPv6 address, the others are ample.
+// gives a length for the user agent only; the others are ample.
 func declaredVariables() variables {
-	return variables{
-		"request": {
-			"ip":         {cel.StringType, 45},
-			"time":       {cel.TimestampType, 1},
-			"user_agent": {cel.StringType, 255},
+	vars := variables{
+		requestVariable: {
+			"ip":         {celType: cel.StringType, maxSize: maxAddress, read: readIP},
+			"time":       {celType: cel.TimestampType, maxSize: 1, read: readTime},
+			"user_agent": {celType: cel.StringType, maxSize: 255, read: readUserAgent},
 		},
-		"resource": {
-			"name":     {cel.StringType, 1024},
-			"id":       {cel.StringType, 255},
-			"locality": {cel.StringType, 64},
+		resourceVariable: {
+			"name":     {celType: cel.StringType, maxSize: 1024, read: readName},
+			"id":       {celType: cel.StringType, maxSize: 255, read: readID},
+			"locality": {celType: cel.StringType, maxSize: 64, read: readLocality},
 		},
 	}
+	slot := 0
+	for variable, attributes := range vars {
+		for name, a := range attributes {
+			path := variable + "." + name
+			a.slot = slot
+			slot++
+			a.unknown = readError(path, "is not known")
+			a.wrong = readError(path, fmt.Sprintf("has more than %d characters", a.maxSize))
+		}
+	}
+	vars[requestVariable]["ip"].wrong = readError("request.ip", "is not an IP address")
+	vars[requestVariable]["time"].wrong = readError("request.time", "is not in the years 1 to 9999")
+	return vars
 }
 
 // typeName is the name that messages give to the type of a variable. It is no identifier of CEL, so that no
@@ -109,7 +149,7 @@ type provider struct {
 	variables variables
 }
 
-func (p provider) attributes(structType string) (map[string]attribute, bool) {
+func (p provider) attributes(structType string) (map[string]*attribute, bool) {
 	for variable, attributes := range p.variables {
 		if typeName(variable) == structType {
 			return attributes, true
@@ -137,8 +177,10 @@ func (p provider) FindStructFieldNames(structType string) ([]string, bool) {
 // FindStructFieldType implements [types.Provider].
 func (p provider) FindStructFieldType(structType, fieldName string) (*types.FieldType, bool) {
 	if attributes, found := p.attributes(structType); found {
-		attribute, found := attributes[fieldName]
-		return &types.FieldType{Type: attribute.celType}, found
+		if attribute, found := attributes[fieldName]; found {
+			return &types.FieldType{Type: attribute.celType}, true
+		}
+		return nil, false
 	}
 	return p.Provider.FindStructFieldType(structType, fieldName)
 }

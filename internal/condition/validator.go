@@ -3,7 +3,6 @@
 package condition
 
 import (
-	"net/netip"
 	"regexp"
 	"time"
 
@@ -61,7 +60,7 @@ func reportBadLiteral(issues *cel.Issues, id int64, function string, text types.
 			issues.ReportErrorAtID(id, "%q is not a regular expression: %v", text, err)
 		}
 	case inIPRange:
-		if _, err := netip.ParsePrefix(string(text)); err != nil {
+		if _, err := parseRange(string(text)); err != nil {
 			issues.ReportErrorAtID(id, "%q is not an address range in CIDR form, such as \"10.0.0.0/8\" or \"2001:db8::/32\"", text)
 		}
 	case overloads.TimeGetFullYear, overloads.TimeGetMonth, overloads.TimeGetDayOfYear,

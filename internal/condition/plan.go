@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package condition
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
+)
+
+// sharedPlace is the place in a condition that errors of all conditions claim: none.
+const sharedPlace = -1
+
+// newPlanner makes what turns checked conditions into plans of their evaluation. It is what cel.Program does, less
+// one thing: each of those keeps a table of all functions, several times the size of a plan.
+func newPlanner(env *cel.Env) (interpreter.Interpreter, error) {
+	functions := interpreter.NewDispatcher()
+	for _, function := range env.Functions() {
+		bindings, err := function.Bindings()
+		if err != nil {
+			return nil, err
+		}
+		if err := functions.Add(bindings...); err != nil {
+			return nil, err
+		}
+	}
+	adapter, provider := env.CELTypeAdapter(), env.CELTypeProvider()
+	attributes := interpreter.NewAttributeFactory(env.Container, adapter, provider)
+	return interpreter.NewInterpreter(functions, env.Container, provider, adapter, attributes), nil
+}
+
+// plan fixes how a condition is evaluated, with all that only depends on constants done. Constants that cannot be
+// converted fail here, or make CEL panic.
+func (l *language) plan(checked *cel.Ast) (plan interpreter.InterpretableV2, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			plan, err = nil, refusal("the condition cannot be evaluated: %v", fault)
+		}
+	}()
+	plan, err = l.planner.NewInterpretable(checked.NativeRep(),
+		interpreter.Optimize(), interpreter.CompileRegexConstants(interpreter.MatchesRegexOptimization))
+	if err != nil {
+		return nil, planError(checked, err)
+	}
+	return plan, nil
+}
+
+// planError gives a fault that CEL found while planning the place of its expression.
+func planError(checked *cel.Ast, err error) *Error {
+	refused := refusal("%v", err)
+	var fault *types.Err
+	if errors.As(err, &fault) {
+		if at := checked.NativeRep().SourceInfo().GetStartLocation(fault.NodeID()); at.Line() > 0 && at.Column() >= 0 {
+			refused.Issues[0].Line, refused.Issues[0].Column = at.Line(), at.Column()+1
+		}
+	}
+	return refused
+}
+
+// inRange implements inIpRange.
+func inRange(address, within ref.Val) ref.Val {
+	ip, isText := address.(types.String)
+	text, areTexts := within.(types.String)
+	if !isText || !areTexts {
+		return types.NoSuchOverloadErr()
+	}
+	addresses, err := parseRange(string(text))
+	if err != nil {
+		return types.NewErr("%q is not an address range", string(text))
+	}
+	at, err := parseAddress(string(ip))
+	if err != nil {
+		return types.NewErr("%q is not an IP address", string(ip))
+	}
+	return types.Bool(addresses.Contains(at))
+}
+
+// parseRange reads an address range in CIDR form; host bits count for nothing. A range of IPv4-mapped addresses is
+// one of IPv4 addresses, since that is how conditions see those.
+func parseRange(text string) (netip.Prefix, error) {
+	addresses, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	const mapped = 96
+	if addresses.Addr().Is4In6() && addresses.Bits() >= mapped {
+		return netip.PrefixFrom(addresses.Addr().Unmap(), addresses.Bits()-mapped), nil
+	}
+	return addresses, nil
+}
