@@ -25,8 +25,9 @@ const (
 	// it accepts exactly what ParsePermission does.
 	PermissionPattern = `^(\*|[a-z0-9_]+):(\*|[a-z0-9_]+):(\*|[a-z0-9_]+)$`
 
-	// wildcard stands for a whole segment.
-	wildcard = "*"
+	// Wildcard stands for a whole segment.
+	Wildcard = "*"
+
 	// clusterService is the Kubernetes cluster itself, as against the product `kubernetes`. It has to be named:
 	// a set made for products must not reach the cluster that decides about them.
 	clusterService = "k8s"
@@ -44,7 +45,7 @@ type Permission struct {
 }
 
 // sshKey is the one resource of the service iam that lives in projects.
-var sshKey = Permission{Service: "iam", Resource: "ssh_key", Action: wildcard}
+var sshKey = Permission{Service: "iam", Resource: "ssh_key", Action: Wildcard}
 
 // ParsePermission reads `service:resource:action`. Its errors are sentences that say what would pass.
 func ParsePermission(s string) (Permission, error) {
@@ -68,11 +69,11 @@ func ParsePermission(s string) (Permission, error) {
 // checkSegment returns what is wrong with one segment, or "".
 func checkSegment(segment string) string {
 	switch {
-	case segment == wildcard:
+	case segment == Wildcard:
 		return ""
 	case segment == "":
 		return "is empty; write a name of lower-case letters, digits and _, or * for any"
-	case strings.Contains(segment, wildcard):
+	case strings.Contains(segment, Wildcard):
 		return fmt.Sprintf("%q mixes * with other characters; * stands for a whole segment, so write * alone or a full name", segment)
 	case strings.IndexFunc(segment, notInName) >= 0:
 		return fmt.Sprintf("%q may only hold lower-case letters, digits and _ (or be * for any)", segment)
@@ -89,9 +90,23 @@ func (p Permission) String() string {
 	return p.Service + ":" + p.Resource + ":" + p.Action
 }
 
+// Concrete reports whether each segment is a name: the permission is one that can be asked for, as against a pattern of a set.
+func (p Permission) Concrete() bool {
+	return isName(p.Service) && isName(p.Resource) && isName(p.Action) && len(p.Service)+len(p.Resource)+len(p.Action)+2 <= MaxPermissionLength
+}
+
+func isName(segment string) bool {
+	for i := range len(segment) {
+		if c := segment[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return segment != ""
+}
+
 // HasWildcard reports whether any segment is `*`.
 func (p Permission) HasWildcard() bool {
-	return p.Service == wildcard || p.Resource == wildcard || p.Action == wildcard
+	return p.Service == Wildcard || p.Resource == Wildcard || p.Action == Wildcard
 }
 
 // Covers reports whether everything that q names is also named by p, segment by segment. It knows nothing of
@@ -101,7 +116,7 @@ func (p Permission) Covers(q Permission) bool {
 }
 
 func segmentCovers(pattern, segment string) bool {
-	return pattern == wildcard || pattern == segment
+	return pattern == Wildcard || pattern == segment
 }
 
 // IsOrganizationService reports whether a service belongs to the Organization as a whole. `iam` does, although its
@@ -135,7 +150,7 @@ func ContributedServices(permissions []Permission) []string {
 
 // inAllProducts holds the line for every list of services that reaches ExpandPermissions, wherever it comes from.
 func inAllProducts(service string) bool {
-	return service != wildcard && service != clusterService && !IsOrganizationService(service) && checkSegment(service) == ""
+	return service != Wildcard && service != clusterService && !IsOrganizationService(service) && checkSegment(service) == ""
 }
 
 // ExpandPermissions returns, sorted, what the permissions of a set of the given scope type grant, with no `*` left as
@@ -148,7 +163,7 @@ func ExpandPermissions(scopeType ScopeType, permissions []Permission, extraServi
 		switch {
 		case misplaced(scopeType, p) != "":
 			continue
-		case p.Service == wildcard:
+		case p.Service == Wildcard:
 			expanded = append(expanded, expandService(p, extraServices)...)
 		default:
 			expanded = append(expanded, p)
@@ -174,7 +189,7 @@ func expandService(p Permission, extraServices []string) []Permission {
 }
 
 // Grants reports whether a set of the given scope type and permissions grants the wanted permission, which must be
-// concrete: a wanted wildcard, or one that is malformed, is never granted. It defines the meaning; who decides often
+// concrete: a wanted Wildcard, or one that is malformed, is never granted. It defines the meaning; who decides often
 // keeps the result of ExpandPermissions instead.
 func Grants(scopeType ScopeType, permissions []Permission, extraServices []string, wanted Permission) bool {
 	if wanted.HasWildcard() {
@@ -230,7 +245,7 @@ func ValidatePermissionSet(scopeType ScopeType, permissions []string) []Permissi
 func misplaced(scopeType ScopeType, p Permission) string {
 	switch scopeType {
 	case ScopeOrganization:
-		if p.Service == wildcard {
+		if p.Service == Wildcard {
 			return fmt.Sprintf("permission %q: a set of scope type Organization names its services; * as service is for scope type Projects", p)
 		}
 		return ""
