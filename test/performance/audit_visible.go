@@ -21,8 +21,8 @@ import (
 const (
 	// readEvery is how often the newest events are read while changes are made.
 	readEvery = 50 * time.Millisecond
-	// newest is how many of the newest are read: some more than come between two readings, and not so many that to read
-	// them is what the machine is busy with.
+	// newest is how many of the newest are read at once: some more than come between two readings as a rule, and not so many
+	// that to read them is what the machine is busy with.
 	newest = 25
 	// changeSelector selects the events of the changes that are waited for.
 	changeSelector = "method=UpdateProject"
@@ -68,19 +68,21 @@ type sightings struct {
 	returned, read, watched map[string]time.Time
 }
 
-// note takes down the first time at which the event of a change was seen in one of the ways.
-func (s *sightings) note(seen map[string]time.Time, event *auditv1alpha1.AuditEvent) {
+// note takes down the first time at which the event of a change was seen in one of the ways, and says whether this is it.
+func (s *sightings) note(seen map[string]time.Time, event *auditv1alpha1.AuditEvent) bool {
 	now := time.Now()
 	if event.Change == nil || event.Change.After == nil || !strings.Contains(string(event.Change.After.Raw), s.mark) {
-		return
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	first := false
 	for _, resource := range event.Resources {
 		if _, before := seen[resource.Name]; !before {
-			seen[resource.Name] = now
+			seen[resource.Name], first = now, true
 		}
 	}
+	return first
 }
 
 func (s *sightings) done(changes int) bool {
@@ -187,18 +189,24 @@ func (s *sightings) watch(events <-chan watch.Event) error {
 	return errors.New("the watch of audit events ended")
 }
 
-// readNewest reads the newest events, again and again.
+// readNewest reads the newest events, again and again, each time back to one that was seen before.
 func (a *auditBench) readNewest(ctx context.Context, s *sightings) error {
 	ticker := time.NewTicker(readEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		list := &auditv1alpha1.AuditEventList{}
-		err := a.api.List(ctx, list, client.InNamespace(auditNamespace), &client.ListOptions{Raw: &metav1.ListOptions{FieldSelector: changeSelector}, Limit: newest})
-		if err != nil {
-			return err
-		}
-		for i := range list.Items {
-			s.note(s.read, &list.Items[i])
+		for token, more := "", true; more; {
+			list := &auditv1alpha1.AuditEventList{}
+			err := a.api.List(ctx, list, client.InNamespace(auditNamespace), &client.ListOptions{
+				Raw: &metav1.ListOptions{FieldSelector: changeSelector}, Limit: newest, Continue: token,
+			})
+			if err != nil {
+				return err
+			}
+			for i := range list.Items {
+				more = s.note(s.read, &list.Items[i]) && more
+			}
+			token = list.Continue
+			more = more && token != ""
 		}
 		select {
 		case <-ticker.C:
