@@ -38,7 +38,7 @@ const (
 
 // concurrency is how many objects of a kind are reconciled at once. The store has one
 // writer, but each object also waits for the API server.
-const concurrency = 4
+const concurrency = 16
 
 // register sets up the controller of a kind: its indexes, and the watches that wake its
 // objects when what they refer to comes, goes or changes, or when a name is freed.
