@@ -38,8 +38,11 @@ const (
 	// Deleting a project with all that is in it is not here: it would reach the resources, which these sets do not.
 	projectsManage = "account:project:read,list,create,write,delete"
 
+	// check asks the decision engine about others: ours, since Scaleway's only answers for the caller.
+	check = "iam:permission:check"
+
 	iamSee    = usersSee + " " + applicationsSee + " " + keysSee + " " + groupsSee + " " + policiesSee + " " + accessSee
-	iamManage = usersManage + " " + applicationsManage + " " + keysManage + " " + groupsManage + " " + policiesManage + " " + accessManage
+	iamManage = usersManage + " " + applicationsManage + " " + keysManage + " " + groupsManage + " " + policiesManage + " " + accessManage + " " + check
 )
 
 // organizationSections are the sets of scope type Organization.
@@ -64,6 +67,7 @@ var organizationSections = []section{
 		{"IAMGroupReadOnly", "See groups and who is in them.", groupsSee},
 		{"IAMPolicyManager", "Manage policies and their rules. Its holder can grant itself anything.", policiesManage},
 		{"IAMPolicyReadOnly", "See policies, their rules and the permission sets.", policiesSee},
+		{"IAMPermissionChecker", "Ask what others of the Organization may do, and why. A set of iam-operator's own, which Scaleway has not.", check},
 	}},
 	{ScopeOrganization, []string{CategoryBilling}, []row{
 		{"BillingManager", "See invoices and consumption, and change billing contacts, means of payment and alerts.", "billing:*:*"},
