@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authz
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+)
+
+// maxRemedies bounds how many ways an explanation names.
+const maxRemedies = 10
+
+// Explanation says in words why a decision is what it is.
+type Explanation struct {
+	Decision Decision
+	// Sentence says why.
+	Sentence string
+	// Remedies says what would have to be true for a refusal to become an allow: any one of them would do. Empty when it is allowed.
+	Remedies []string
+}
+
+// Explain decides, and says why. It takes longer than Decide.
+func (v View) Explain(r *Request) Explanation {
+	d := v.Decide(r)
+	e := Explanation{Decision: d}
+	who := v.snapshot.describe(r.Subject, d.Principal)
+	what := fmt.Sprintf("%s %s", r.Permission, v.snapshot.describeScope(r.Scope))
+	switch d.Reason {
+	case ReasonOwner:
+		e.Sentence = fmt.Sprintf("%s may do %s: the owner may do everything in its Organization.", who, what)
+	case ReasonGranted:
+		e.Sentence = fmt.Sprintf("%s may do %s: %s.", who, what, v.snapshot.describeGrant(d))
+	case ReasonConditionFalse, ReasonConditionFailed:
+		e.Sentence = fmt.Sprintf("%s may not do %s: %s.", who, what, describeCondition(d))
+		e.Remedies = v.conditionRemedies(r)
+	case ReasonOutOfScope, ReasonNotGranted:
+		e.Sentence = fmt.Sprintf("%s may not do %s: %s.", who, what, refusals[d.Reason])
+		e.Remedies = v.grantRemedies(r, d)
+	default:
+		e.Sentence = fmt.Sprintf("%s may not do %s: %s.", who, what, refusals[d.Reason])
+		e.Remedies = []string{remedies[d.Reason]}
+	}
+	return e
+}
+
+var refusals = map[Reason]string{
+	ReasonMalformed:      "this is no permission that anybody could have, or no kind of subject; a permission is service:resource:action, without wildcards",
+	ReasonUnknownSubject: "there is no such subject",
+	ReasonKeyExpired:     "the API key has expired",
+	ReasonBearerGone:     "the one whom the API key was made for is gone, or the subject's Organization is",
+	ReasonLocked:         "the user is locked",
+	ReasonInvited:        "the Guest has not accepted the invitation",
+	ReasonUnknownScope:   "there is no such Project or Organization in the subject's Organization",
+	ReasonNotGranted:     "no policy that reaches it grants this permission anywhere",
+	ReasonOutOfScope:     "policies grant this permission, but not there",
+	ReasonStale:          "the decision engine has been out of touch with the store for too long, and allows nothing until it is back",
+}
+
+var remedies = map[Reason]string{
+	ReasonMalformed:      "ask for a permission such as object_storage:bucket:read, for a subject of type user, application, api_key or owner",
+	ReasonUnknownSubject: "use the id of a user or application, or the access key of an API key, that exists",
+	ReasonKeyExpired:     "use a key that is live: rotate this one, or give it a later spec.expiresAt",
+	ReasonBearerGone:     "use a key of a bearer that exists",
+	ReasonLocked:         "unlock the Member (spec.state, or annotation iam-operator.dev/unlock-at for a lock that arose by itself)",
+	ReasonInvited:        "have the Guest accept the invitation",
+	ReasonUnknownScope:   "name a Project of the subject's Organization, or that Organization",
+	ReasonStale:          "see why the operator can't read its store (metric iam_operator_decision_snapshot_age_seconds)",
+}
+
+// describe names a subject.
+func (s *Snapshot) describe(subject Subject, principal Principal) string {
+	label := ""
+	if n := s.nodes.get(principal.ID); n != nil {
+		switch {
+		case n.user != nil:
+			label = n.user.Label()
+		case n.application != nil:
+			label = n.application.Label()
+		}
+	}
+	if principal.Kind == "" || label == "" {
+		return fmt.Sprintf("%s %s", subject.Kind, subject.ID)
+	}
+	if subject.Kind == SubjectAPIKey {
+		return fmt.Sprintf("%s %s, by API key %s,", principal.Kind, label, subject.ID)
+	}
+	return fmt.Sprintf("%s %s", principal.Kind, label)
+}
+
+func (s *Snapshot) describeScope(scope Scope) string {
+	if scope.ProjectID == "" {
+		return "on the Organization as a whole"
+	}
+	if project := s.projects.get(scope.ProjectID); project != nil {
+		return "on Project " + project.Name
+	}
+	return "on Project " + scope.ProjectID
+}
+
+// describeGrant says which rule grants it, and by which way it reaches the principal.
+func (s *Snapshot) describeGrant(d Decision) string {
+	text := fmt.Sprintf("policy %s grants it by permission set %s", d.Grant.PolicyName, d.Grant.PermissionSet)
+	if p := s.policyOf(d); p != nil && p.PrincipalKind == iam.PrincipalGroup {
+		if n := s.nodes.get(p.PrincipalID); n != nil && n.group != nil {
+			text = fmt.Sprintf("policy %s grants it to group %s, by permission set %s", d.Grant.PolicyName, n.group.Name, d.Grant.PermissionSet)
+		}
+	}
+	if d.Grant.Condition != "" {
+		text += fmt.Sprintf(", since the condition holds: %s", d.Grant.Condition)
+	}
+	return text
+}
+
+// policyOf gives the policy that a decision names, found by those that reach its principal.
+func (s *Snapshot) policyOf(d Decision) *policy {
+	n, home := s.nodes.get(d.Principal.ID), s.organizations.get(d.Principal.OrganizationID)
+	if n == nil || home == nil {
+		return nil
+	}
+	for _, id := range slices.Concat([]string{d.Principal.ID}, n.groups, home.allUsers, home.allApplications) {
+		if at := s.nodes.get(id); at != nil {
+			for _, p := range at.policies {
+				if p.ID == d.Grant.PolicyID {
+					return p
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func describeCondition(d Decision) string {
+	if d.Reason == ReasonConditionFailed {
+		return fmt.Sprintf("policy %s would grant it by permission set %s, but its condition can't be evaluated (%v): %s", d.Grant.PolicyName, d.Grant.PermissionSet, d.Err, d.Grant.Condition)
+	}
+	return fmt.Sprintf("policy %s would grant it by permission set %s, but its condition does not hold: %s", d.Grant.PolicyName, d.Grant.PermissionSet, d.Grant.Condition)
+}
+
+// conditionRemedies names the conditions any of which would have to hold.
+func (v View) conditionRemedies(r *Request) []string {
+	var named []string
+	v.eachConditional(r, func(g Grant) {
+		remedy := fmt.Sprintf("the condition of policy %s holds: %s", g.PolicyName, g.Condition)
+		if len(named) < maxRemedies && !slices.Contains(named, remedy) {
+			named = append(named, remedy)
+		}
+	})
+	return named
+}
+
+// eachConditional gives the grants of a request's permission and scope that have a condition.
+func (v View) eachConditional(r *Request, found func(Grant)) {
+	s := v.snapshot
+	var b bearer
+	if s.find(r.Subject, v.now, &b) != "" {
+		return
+	}
+	holding := s.sets.holding(r.Permission)
+	for _, g := range s.sources(&b, nil) {
+		for onProject, scope := range [][]setGrants{g.organization, g.projects[r.Scope.ProjectID]} {
+			for i := range scope {
+				if !holding.has(scope[i].slot) || onProject == 1 && !s.sets.projects.has(scope[i].slot) {
+					continue
+				}
+				for j := range scope[i].rules {
+					found(s.grantOf(&scope[i], j))
+				}
+			}
+		}
+	}
+}
+
+// grantRemedies names the sets that hold the permission and could be granted, and where it is granted already.
+func (v View) grantRemedies(r *Request, d Decision) []string {
+	s := v.snapshot
+	holding := s.sets.holding(r.Permission)
+	var sets []string
+	for slot, set := range s.sets.bySlot {
+		if set != nil && holding.has(slot) && (r.Scope.ProjectID == "" || set.ScopeType == iam.ScopeProjects) {
+			sets = append(sets, set.Name)
+		}
+	}
+	slices.Sort(sets)
+	if len(sets) == 0 {
+		return []string{fmt.Sprintf("a permission set holds %s, and a policy grants it; no set does at the moment", r.Permission)}
+	}
+	more := ""
+	if len(sets) > maxRemedies {
+		sets, more = sets[:maxRemedies], " or another that holds it"
+	}
+	named := []string{fmt.Sprintf("a policy for the %s, or a group that it belongs to, grants one of the permission sets %s%s %s",
+		strings.ToLower(string(d.Principal.Kind)), strings.Join(sets, ", "), more, s.describeScope(r.Scope))}
+	if d.Reason == ReasonOutOfScope {
+		if places := v.grantedOn(r); len(places) > 0 {
+			named = append(named, "it asks for what is granted already: on "+strings.Join(places, ", "))
+		}
+	}
+	return named
+}
+
+// grantedOn names Projects on which the permission is granted, whatever the conditions.
+func (v View) grantedOn(r *Request) []string {
+	s := v.snapshot
+	var b bearer
+	if s.find(r.Subject, v.now, &b) != "" {
+		return nil
+	}
+	holding := s.sets.holding(r.Permission)
+	names := map[string]struct{}{}
+	for _, g := range s.sources(&b, nil) {
+		for id, scope := range g.projects {
+			project := s.projects.get(id)
+			if project != nil && slices.ContainsFunc(scope, func(at setGrants) bool { return holding.has(at.slot) && s.sets.projects.has(at.slot) }) {
+				names["Project "+project.Name] = struct{}{}
+			}
+		}
+	}
+	places := slices.Sorted(maps.Keys(names))
+	return places[:min(len(places), maxRemedies)]
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authz
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/iam-operator/iam-operator/internal/iam"
+)
+
+// Subjects gives who of an Organization may do what a request asks, the kind of its subject and the Organization being those of
+// the request: up to limit ids in order, after one. next is where to go on; empty when these are all. Whoever does not count
+// is not looked at: API keys are those that are live, and they and users those that are neither locked nor only invited.
+func (v View) Subjects(r *Request, after string, limit int) (found []string, next string) {
+	return page(v.snapshot.subjects(r.Subject.Kind, r.Scope.OrganizationID), after, limit, func(id string) bool {
+		asked := *r
+		asked.Subject.ID = id
+		return v.Decide(&asked).Allowed
+	})
+}
+
+// subjects gives the ids of one kind in an Organization, in order.
+func (s *Snapshot) subjects(kind SubjectKind, organizationID string) []string {
+	var ids []string
+	if kind == SubjectAPIKey {
+		for id, key := range s.keys.all() {
+			if key.OrganizationID == organizationID {
+				ids = append(ids, id)
+			}
+		}
+	} else {
+		for id, n := range s.nodes.all() {
+			if n.is(kind, organizationID) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (n *node) is(kind SubjectKind, organizationID string) bool {
+	switch kind {
+	case SubjectUser:
+		return n.user != nil && n.user.OrganizationID == organizationID
+	case SubjectOwner:
+		return n.user != nil && n.user.OrganizationID == organizationID && n.user.Type == iam.TypeOwner
+	case SubjectApplication:
+		return n.application != nil && n.application.OrganizationID == organizationID
+	case SubjectAPIKey:
+	}
+	return false
+}
+
+// Scopes gives where in its Organization a subject may do what a request asks: the Organization as a whole, and each Project; up
+// to limit in the order of their cursors, after one. next is where to go on; empty when these are all.
+func (v View) Scopes(r *Request, after string, limit int) (found []Scope, next string) {
+	var b bearer
+	v.snapshot.find(r.Subject, v.now, &b)
+	if b.organization == nil {
+		return nil, ""
+	}
+	scopes := map[string]Scope{"organization": {OrganizationID: b.organization.ID}} // The default Project has the same id.
+	for id, project := range v.snapshot.projects.all() {
+		if project.OrganizationID == b.organization.ID {
+			scopes["project:"+id] = Scope{OrganizationID: b.organization.ID, ProjectID: id}
+		}
+	}
+	cursors, next := page(slices.Sorted(maps.Keys(scopes)), after, limit, func(cursor string) bool {
+		asked := *r
+		asked.Scope = scopes[cursor]
+		return v.Decide(&asked).Allowed
+	})
+	for _, cursor := range cursors {
+		found = append(found, scopes[cursor])
+	}
+	return found, next
+}
+
+// Actions gives what a subject may do on a scope, of the permissions that the permission sets name in full: up to limit after one,
+// in order, written service:resource:action. Where the request's permission names a service, resource or action, others are
+// left out. Of what sets name by wildcards only, nobody knows all there is. next is where to go on; empty when these are all.
+func (v View) Actions(r *Request, after string, limit int) (found []string, next string) {
+	return page(v.snapshot.sets.named(r.Permission), after, limit, func(text string) bool {
+		permission, err := iam.ParsePermission(text)
+		asked := *r
+		asked.Permission = permission
+		return err == nil && v.Decide(&asked).Allowed
+	})
+}
+
+// named gives the permissions that sets name in full and that a pattern, whose empty segments are any, covers; in order.
+func (p *permissionSets) named(pattern iam.Permission) []string {
+	var named []string
+	for service, resources := range p.services {
+		for resource, actions := range resources.resources {
+			for action := range maps.Keys(actions.actions) {
+				if full := (iam.Permission{Service: service, Resource: resource, Action: action}); matches(pattern, full) {
+					named = append(named, full.String())
+				}
+			}
+		}
+	}
+	slices.Sort(named)
+	return named
+}
+
+func matches(pattern, p iam.Permission) bool {
+	return (pattern.Service == "" || pattern.Service == p.Service) && (pattern.Resource == "" || pattern.Resource == p.Resource) && (pattern.Action == "" || pattern.Action == p.Action)
+}
+
+// page gives those of a sorted list that pass, after one and up to limit; next is the last that was given, if more pass.
+func page(sorted []string, after string, limit int, passes func(string) bool) (found []string, next string) {
+	start, seen := slices.BinarySearch(sorted, after)
+	if seen {
+		start++
+	}
+	for _, id := range sorted[start:] {
+		if !passes(id) {
+			continue
+		}
+		if len(found) == limit {
+			return found, found[limit-1]
+		}
+		found = append(found, id)
+	}
+	return found, ""
+}
