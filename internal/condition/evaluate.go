@@ -12,12 +12,15 @@ import (
 
 var errNoBool = errors.New("the condition yielded no bool")
 
+// maxReason is the most characters that the words of an EvaluationError have: they may quote what a request is about.
+const maxReason = 512
+
 // EvaluationError is why a condition is neither true nor false for an input: it read an attribute that is not
 // known, say, and nothing else decided it.
 type EvaluationError struct{ cause error }
 
-// Error is for people, such as "request.ip is not known".
-func (e *EvaluationError) Error() string { return e.cause.Error() }
+// Error is for people, such as "request.ip is not known". It has at most 512 characters.
+func (e *EvaluationError) Error() string { return firstOf(e.cause.Error(), maxReason) }
 
 // Unwrap is CEL's own error, if there is one.
 func (e *EvaluationError) Unwrap() error { return e.cause }
@@ -27,8 +30,7 @@ type attributeError struct{ attribute, fault string }
 
 func (e attributeError) Error() string { return e.attribute + " " + e.fault }
 
-// readError is the value that reading an attribute yields. It is made once and shared, so it carries a place
-// already: CEL writes its own into an error that has none, and does so without regard to other goroutines.
+// readError is the value that reading an attribute yields. All evaluations share it.
 func readError(attribute, fault string) *types.Err {
 	err := types.WrapErr(&EvaluationError{cause: attributeError{attribute: attribute, fault: fault}})
 	return types.LabelErrNode(sharedPlace, err).(*types.Err)

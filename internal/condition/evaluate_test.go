@@ -4,6 +4,8 @@ package condition
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +173,73 @@ func TestPresence(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	attributes := Attributes{
+		IP: "10.1.2.3", UserAgent: "terraform/1.9.5 scaleway-sdk-go/v1.0.0", Time: at(b, "2026-03-03T14:30:00Z"),
+		ResourceName: "/folder/secret", ResourceID: "11111111-2222-3333-4444-555555555555", ResourceLocality: "fr-par",
+	}
+	for name, source := range map[string]string{
+		"range":      `inIpRange(request.ip, "10.0.0.0/8")`,
+		"user agent": `request.user_agent.startsWith("terraform/")`,
+		"hours":      `request.time.getHours("Europe/Paris") < 17`,
+		"before":     `request.time < timestamp("2027-01-01T00:00:00Z")`,
+		"pattern":    `request.user_agent.matches("^terraform/[0-9.]+ ")`,
+		"several":    accepted()["several ranges"],
+		"office":     documented()["office hours"],
+		"folder":     documented()["folder or list"],
+	} {
+		b.Run(name, func(b *testing.B) {
+			compiled := mustCompile(b, source)
+			var input Input
+			b.ReportAllocs()
+			for b.Loop() {
+				input.Reset(attributes)
+				if _, err := compiled.Evaluate(&input); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("unknown", func(b *testing.B) {
+		compiled := mustCompile(b, `inIpRange(request.ip, "10.0.0.0/8")`)
+		var input Input
+		b.ReportAllocs()
+		for b.Loop() {
+			input.Reset(Attributes{})
+			if _, err := compiled.Evaluate(&input); err == nil {
+				b.Fatal("no error")
+			}
+		}
+	})
+}
+
+// BenchmarkCompiled measures what a compiled condition holds in memory.
+func BenchmarkCompiled(b *testing.B) {
+	const kept = 2000
+	for name, format := range map[string]string{
+		"range":   `inIpRange(request.ip, "10.0.%d.0/24")`,
+		"office":  documented()["office hours"] + ` && resource.name != "%d"`,
+		"pattern": `request.user_agent.matches("^scw-cli/%d\\.[0-9]+")`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			var before, after runtime.MemStats
+			var bytes uint64
+			for b.Loop() {
+				conditions := make([]*Condition, kept)
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				for i := range conditions {
+					conditions[i] = mustCompile(b, fmt.Sprintf(format, i%256))
+				}
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				bytes = after.HeapAlloc - before.HeapAlloc
+				runtime.KeepAlive(conditions)
+			}
+			b.ReportMetric(float64(bytes)/kept, "B/condition")
+		})
 	}
 }

@@ -4,7 +4,6 @@ package condition
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 	"time"
 	"unicode/utf8"
@@ -183,16 +182,4 @@ func firstOf(text string, characters uint64) string {
 		end += width
 	}
 	return text[:end]
-}
-
-// parseAddress reads an IP address without a zone, an IPv4-mapped one as the IPv4 address.
-func parseAddress(text string) (netip.Addr, error) {
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	if address.Zone() != "" {
-		return netip.Addr{}, fmt.Errorf("%q has a zone", text)
-	}
-	return address.Unmap(), nil
 }

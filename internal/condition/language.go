@@ -61,6 +61,7 @@ func newLanguage() (*language, error) {
 	if err != nil {
 		return nil, err
 	}
+	placeSharedErrors()
 	planner, err := newPlanner(strict)
 	if err != nil {
 		return nil, err

@@ -4,16 +4,22 @@ package condition
 
 import (
 	"errors"
-	"net/netip"
+	"math"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
 )
 
-// sharedPlace is the place in a condition that errors of all conditions claim: none.
+// sharedPlace is the place of an error that many evaluations share: none of any condition. CEL writes a place into an
+// error that has none, without regard to other goroutines.
 const sharedPlace = -1
+
+// placeSharedErrors gives that place to the two errors that CEL itself shares.
+func placeSharedErrors() {
+	types.LabelErrNode(sharedPlace, types.NoSuchOverloadErr())
+	types.LabelErrNode(sharedPlace, types.Int(math.MaxInt64).ConvertToType(types.TimestampType))
+}
 
 // newPlanner makes what turns checked conditions into plans of their evaluation. It is what cel.Program does, less
 // one thing: each of those keeps a table of all functions, several times the size of a plan.
@@ -41,8 +47,7 @@ func (l *language) plan(checked *cel.Ast) (plan interpreter.InterpretableV2, err
 			plan, err = nil, refusal("the condition cannot be evaluated: %v", fault)
 		}
 	}()
-	plan, err = l.planner.NewInterpretable(checked.NativeRep(),
-		interpreter.Optimize(), interpreter.CompileRegexConstants(interpreter.MatchesRegexOptimization))
+	plan, err = l.planner.NewInterpretable(checked.NativeRep(), interpreter.Optimize(), interpreter.CustomDecoratorV2(prepare))
 	if err != nil {
 		return nil, planError(checked, err)
 	}
@@ -59,36 +64,4 @@ func planError(checked *cel.Ast, err error) *Error {
 		}
 	}
 	return refused
-}
-
-// inRange implements inIpRange.
-func inRange(address, within ref.Val) ref.Val {
-	ip, isText := address.(types.String)
-	text, areTexts := within.(types.String)
-	if !isText || !areTexts {
-		return types.NoSuchOverloadErr()
-	}
-	addresses, err := parseRange(string(text))
-	if err != nil {
-		return types.NewErr("%q is not an address range", string(text))
-	}
-	at, err := parseAddress(string(ip))
-	if err != nil {
-		return types.NewErr("%q is not an IP address", string(ip))
-	}
-	return types.Bool(addresses.Contains(at))
-}
-
-// parseRange reads an address range in CIDR form; host bits count for nothing. A range of IPv4-mapped addresses is
-// one of IPv4 addresses, since that is how conditions see those.
-func parseRange(text string) (netip.Prefix, error) {
-	addresses, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	const mapped = 96
-	if addresses.Addr().Is4In6() && addresses.Bits() >= mapped {
-		return netip.PrefixFrom(addresses.Addr().Unmap(), addresses.Bits()-mapped), nil
-	}
-	return addresses, nil
 }

@@ -3,9 +3,6 @@
 package condition
 
 import (
-	"regexp"
-	"time"
-
 	// getHours("Europe/Paris") is in Scaleway's documentation; whether it works must not hang on the container image.
 	_ "time/tzdata"
 
@@ -13,7 +10,6 @@ import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/common/types/ref"
 )
 
 // validator finds what the type checker lets pass and yet could never hold: a result that is not a bool, and
@@ -30,6 +26,9 @@ func (validator) Validate(_ *cel.Env, _ cel.ValidatorConfig, checked *ast.AST, i
 		issues.ReportErrorAtID(root.ID(), "expected type 'bool' but found '%s'", cel.FormatCELType(result))
 	}
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.StructKind {
+			reportLargeMessage(issues, checked, e.AsStruct())
+		}
 		if e.Kind() != ast.CallKind || len(e.AsCall().Args()) == 0 {
 			return
 		}
@@ -55,19 +54,19 @@ func reportBadLiteral(issues *cel.Issues, id int64, function string, text types.
 		if types.IsError(text.ConvertToType(types.DurationType)) {
 			issues.ReportErrorAtID(id, "%q is not a duration, such as \"1h30m\"", text)
 		}
-	case overloads.Matches:
-		if _, err := regexp.Compile(string(text)); err != nil {
-			issues.ReportErrorAtID(id, "%q is not a regular expression: %v", text, err)
+	default:
+		if _, err := withConstant(function, string(text)); err != nil {
+			issues.ReportErrorAtID(id, "%v", err)
 		}
-	case inIPRange:
-		if _, err := parseRange(string(text)); err != nil {
-			issues.ReportErrorAtID(id, "%q is not an address range in CIDR form, such as \"10.0.0.0/8\" or \"2001:db8::/32\"", text)
-		}
-	case overloads.TimeGetFullYear, overloads.TimeGetMonth, overloads.TimeGetDayOfYear,
-		overloads.TimeGetDayOfMonth, overloads.TimeGetDate, overloads.TimeGetDayOfWeek,
-		overloads.TimeGetHours, overloads.TimeGetMinutes, overloads.TimeGetSeconds, overloads.TimeGetMilliseconds:
-		if types.IsError(types.Timestamp{Time: time.Unix(0, 0)}.Receive(function, "", []ref.Val{text})) {
-			issues.ReportErrorAtID(id, "%q is not a time zone, such as \"Europe/Paris\" or \"+01:00\"", text)
+	}
+}
+
+// reportLargeMessage refuses messages of CEL, such as google.protobuf.Value, that are made of computed lists: a copy of
+// the whole is made each time, which CEL's estimate of the cost leaves out.
+func reportLargeMessage(issues *cel.Issues, checked *ast.AST, message ast.StructExpr) {
+	for _, value := range fieldValues(message) {
+		if !scalar(checked.GetType(value.ID())) && computed(value) {
+			issues.ReportErrorAtID(value.ID(), "a message of type '%s' must not be made of computed lists", message.TypeName())
 		}
 	}
 }
