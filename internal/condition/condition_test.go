@@ -152,6 +152,10 @@ func TestCompileRefuses(t *testing.T) {
 		"extension library":    {`request.user_agent.lowerAscii() == "x"`, "line 1, column 30: undeclared reference to 'lowerAscii'"},
 		"optional syntax":      {`request.?ip == "x"`, "line 1, column 8: unsupported syntax '.?'"},
 		"deep parentheses":     {strings.Repeat("(", 1000) + "true" + strings.Repeat(")", 1000), "expression recursion limit exceeded: 250"},
+		"no number":            {`int("a") == 1`, "line 1, column 4: type conversion error from 'string' to 'int'"},
+		"bytes as key":         {`{b"a": 1}.size() == 1`, "the condition cannot be evaluated: runtime error: hash of unhashable type types.Bytes"},
+		"large pattern":        {`resource.locality.matches("(a{99}b{99}c{99}d{99}e{99}f{99}){10}")`, `line 1, column 27: "(a{99}b{99}c{99}d{99}e{99}f{99}){10}" is too large a regular expression: repeat less often`},
+		"message of lists":     {`["a"].map(x, [x]).all(x, google.protobuf.ListValue{values: x} == [])`, "line 1, column 60: a message of type 'google.protobuf.ListValue' must not be made of computed lists"},
 		"object of another":    {`google.protobuf.Timestamp{seconds: request.ip} == request.time`, "line 1, column 34: expected type of field 'seconds' is 'int' but provided type is 'string'"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -199,6 +203,16 @@ func TestCostIsBounded(t *testing.T) {
 		"names in names":    `true` + strings.Repeat(` && resource.name.contains(resource.name)`, 10),
 		"pattern from text": `resource.name.matches(resource.name + resource.name)`,
 		"text that doubles": `[resource.name]` + strings.Repeat(`.map(a, a + a)`, 60) + `.size() == 1`,
+		// CEL's own estimate has these far within the limit, and each takes 0.1 to 7 seconds.
+		"lists compared":    `[` + list(150) + `].map(a, ` + list(150) + `.map(x, a)).all(m, ` + list(150) + `.all(y, m == m))`,
+		"lists in lists":    `[` + list(30) + `].map(a, ` + list(30) + `.map(x, a)).all(m, m in [m])`,
+		"lists behind dyn":  `[` + list(30) + `].map(a, ` + list(30) + `.map(x, a)).all(m, dyn(m) != dyn(m))`,
+		"list as index":     `[` + list(30) + `].map(a, ` + list(30) + `.map(x, a)).all(m, {1: true}[dyn(m)])`,
+		"text measured":     `[resource.name + resource.name].all(n, ` + list(50) + `.all(x, ` + list(80) + `.all(y, size(n) > 1)))`,
+		"text read":         `[resource.name + resource.name].all(n, ` + list(50) + `.all(x, ` + list(80) + `.all(y, double(n) > 1.0)))`,
+		"zone computed":     list(150) + `.all(x, request.time.getHours(resource.name) > 1)`,
+		"pattern repeated":  `resource.name.matches("(a{90}b{90}c{90}){8}")`,
+		"patterns of names": strings.Repeat(`resource.name.matches(request.user_agent) || `, 2) + `false`,
 		"size unknown":      `request.ip.contains(string(dyn(resource)))`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -230,6 +244,9 @@ func TestTypesAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refusedAsAWhole(t, source, want) })
 	}
 	for name, source := range map[string]string{
+		"pairs":             `[["fr-par", "a"], ["nl-ams", "b"]].exists(p, resource.locality == p[0] && resource.name == p[1])`,
+		"lists written out": `{"a": [[1]]}[resource.name] == [[1]] && [[1]].exists(x, x in [[1], [2]])`,
+		"dyn of a text":     `dyn(resource.name) == dyn(resource.id) && {"a": true}[dyn(resource.name)]`,
 		"seven levels":      `[[[[[[[1]]]]]]] == [[[[[[[2]]]]]]]`,
 		"thirty loops":      `["a"]` + strings.Repeat(`.filter(a, a != resource.name)`, 30) + `.size() == 1`,
 		"loops beside each": `true` + strings.Repeat(` && ["a"].all(a, a != resource.name)`, 50),

@@ -158,7 +158,7 @@ func compilePattern(text string, most uint64) (*regexp.Regexp, error) {
 // part can be repeated more than a thousand times, but every part can. A class of characters counts by its ranges,
 // which take a tenth of the memory of an instruction each.
 func patternSize(parsed *syntax.Regexp) uint64 {
-	size := 1 + uint64(len(parsed.Rune))
+	size := max(1, uint64(len(parsed.Rune)))
 	if parsed.Op == syntax.OpCharClass {
 		size = 1 + uint64(len(parsed.Rune))/10
 	}
