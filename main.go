@@ -56,8 +56,9 @@ const (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "audit" {
-		os.Exit(runAudit(ctrl.SetupSignalHandler(), os.Args[2:]))
+	commands := map[string]func(context.Context, []string) int{"audit": runAudit, "explain": runExplain}
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		os.Exit(commands[os.Args[1]](ctrl.SetupSignalHandler(), os.Args[2:]))
 	}
 	var s settings
 	flag.StringVar(&s.database.Path, "database", "iam.db", "path of the SQLite file, on a local file system")

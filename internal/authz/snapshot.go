@@ -216,39 +216,49 @@ func (s *Snapshot) search(b *bearer, r *Request, now time.Time, d *Decision) {
 	sources := s.sources(b, buffer[:0])
 	conditional := false
 	for _, g := range sources {
-		organization, project := g.organization, g.projects[r.Scope.ProjectID]
-		for i := range organization {
-			if at := &organization[i]; holding.has(at.slot) {
-				if !at.rules[0].conditional() {
-					s.grant(d, at, 0)
-					return
-				}
-				conditional = true
+		for onProject, scope := range [2][]setGrants{g.organization, g.projects[r.Scope.ProjectID]} {
+			at, more := s.unconditional(scope, &holding, onProject == 1)
+			if at != nil {
+				s.grant(d, at, 0)
+				return
 			}
-		}
-		for i := range project {
-			if at := &project[i]; holding.has(at.slot) && s.sets.projects.has(at.slot) {
-				if !at.rules[0].conditional() {
-					s.grant(d, at, 0)
-					return
-				}
-				conditional = true
-			}
+			conditional = conditional || more
 		}
 	}
-	if conditional {
+	switch {
+	case conditional:
 		s.evaluate(sources, &holding, r, now, d)
-		return
+	case s.elsewhere(sources, &holding):
+		d.Reason = ReasonOutOfScope
+	default:
+		d.Reason = ReasonNotGranted
 	}
-	d.Reason = ReasonNotGranted
+}
+
+// unconditional gives the first grant of a scope that needs no condition, or says whether there are any that do.
+func (s *Snapshot) unconditional(scope []setGrants, holding *holders, onProject bool) (at *setGrants, conditional bool) {
+	for i := range scope {
+		if !holding.has(scope[i].slot) || onProject && !s.sets.projects.has(scope[i].slot) {
+			continue
+		}
+		if !scope[i].rules[0].conditional() {
+			return &scope[i], false
+		}
+		conditional = true
+	}
+	return nil, conditional
+}
+
+// elsewhere says whether a permission is granted on Projects; it is asked when it is not where it was asked for.
+func (s *Snapshot) elsewhere(sources []*grants, holding *holders) bool {
 	for _, g := range sources {
 		for _, granted := range g.onProjects {
 			if holding.has(granted.slot) && s.sets.projects.has(granted.slot) {
-				d.Reason = ReasonOutOfScope
-				return
+				return true
 			}
 		}
 	}
+	return false
 }
 
 func (s *Snapshot) grant(d *Decision, by *setGrants, i int) {

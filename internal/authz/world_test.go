@@ -16,7 +16,9 @@ var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
 // The world of the tests: Organization acme with Project web, the owner, Members alice and bob with a key each, application ci, and
 // group ops, which lists bob.
 func acme(more ...iam.Entity) []iam.Entity {
-	head := func(id string) iam.Head { return iam.Head{ID: id, OrganizationID: "acme", CreatedAt: noon.Add(-time.Hour)} }
+	head := func(id string) iam.Head {
+		return iam.Head{ID: id, OrganizationID: "acme", CreatedAt: noon.Add(-time.Hour)}
+	}
 	return append([]iam.Entity{
 		&iam.Organization{Head: head("acme"), Name: "acme", OwnerID: "owner"},
 		&iam.Project{Head: head("acme"), Name: "default"},

@@ -16,7 +16,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/store"
 )
 
-// View reads the audit log of a store that an operator may be writing. It takes no lock, makes
+// View reads a store that an operator may be writing. It takes no lock, makes
 // no store, and migrates nothing. Where nobody has the file open, SQLite leaves its -wal and
 // -shm files beside it, as any reader needs them.
 type View struct{ s *Store }
@@ -68,6 +68,11 @@ func openReadOnly(path string) (*sql.DB, error) {
 	pool.SetMaxOpenConns(runtime.GOMAXPROCS(0))
 	pool.SetMaxIdleConns(runtime.GOMAXPROCS(0))
 	return pool, nil
+}
+
+// Snapshot gives every entity, and the revision at which they are so.
+func (v *View) Snapshot(ctx context.Context) ([]iam.Entity, store.Revision, error) {
+	return v.s.Snapshot(ctx)
 }
 
 // Events gives audit events, newest first.
