@@ -96,6 +96,11 @@ func (e *Engine) rebuild(ctx context.Context) error {
 			return err
 		}
 	}
+	return e.begin(ctx)
+}
+
+// begin reads everything.
+func (e *Engine) begin(ctx context.Context) error {
 	asked := e.Now()
 	entities, revision, err := e.Store.Snapshot(ctx)
 	if err != nil {
@@ -121,6 +126,11 @@ func (e *Engine) follow(ctx context.Context) error {
 		}
 		if len(changes) == followBatch {
 			continue
+		}
+		if e.current.Load().Wasteful() {
+			if err := e.begin(ctx); err != nil {
+				return err
+			}
 		}
 		e.contact.Store(asked.UnixNano())
 		select {
@@ -225,8 +235,8 @@ func (v View) Authenticate(secretKey string) (Caller, bool) {
 	}
 	for _, digest := range v.digests(secretKey) {
 		// A digest is keyed: how long the look-up takes tells nothing about secrets.
-		key := v.snapshot.keysByDigest.get(digest)
-		if key == nil || subtle.ConstantTimeCompare([]byte(key.Digest), []byte(digest)) != 1 {
+		key, found := v.snapshot.keysByDigest.get(digest)
+		if !found || subtle.ConstantTimeCompare([]byte(key.Digest), []byte(digest)) != 1 {
 			continue
 		}
 		var b bearer

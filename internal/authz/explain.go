@@ -4,7 +4,6 @@ package authz
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -74,7 +73,7 @@ var remedies = map[Reason]string{
 // describe names a subject.
 func (s *Snapshot) describe(subject Subject, principal Principal) string {
 	label := ""
-	if n := s.nodes.get(principal.ID); n != nil {
+	if n := s.node(principal.ID); n != nil {
 		switch {
 		case n.user != nil:
 			label = n.user.Label()
@@ -95,7 +94,7 @@ func (s *Snapshot) describeScope(scope Scope) string {
 	if scope.ProjectID == "" {
 		return "on the Organization as a whole"
 	}
-	if project := s.projects.get(scope.ProjectID); project != nil {
+	if project, found := s.projects.get(scope.ProjectID); found {
 		return "on Project " + project.Name
 	}
 	return "on Project " + scope.ProjectID
@@ -104,10 +103,8 @@ func (s *Snapshot) describeScope(scope Scope) string {
 // describeGrant says which rule grants it, and by which way it reaches the principal.
 func (s *Snapshot) describeGrant(d Decision) string {
 	text := fmt.Sprintf("policy %s grants it by permission set %s", d.Grant.PolicyName, d.Grant.PermissionSet)
-	if p := s.policyOf(d); p != nil && p.PrincipalKind == iam.PrincipalGroup {
-		if n := s.nodes.get(p.PrincipalID); n != nil && n.group != nil {
-			text = fmt.Sprintf("policy %s grants it to group %s, by permission set %s", d.Grant.PolicyName, n.group.Name, d.Grant.PermissionSet)
-		}
+	if group := s.groupOf(d); group != nil {
+		text = fmt.Sprintf("policy %s grants it to group %s, by permission set %s", d.Grant.PolicyName, group.Name, d.Grant.PermissionSet)
 	}
 	if d.Grant.Condition != "" {
 		text += fmt.Sprintf(", since the condition holds: %s", d.Grant.Condition)
@@ -115,22 +112,36 @@ func (s *Snapshot) describeGrant(d Decision) string {
 	return text
 }
 
-// policyOf gives the policy that a decision names, found by those that reach its principal.
-func (s *Snapshot) policyOf(d Decision) *policy {
-	n, home := s.nodes.get(d.Principal.ID), s.organizations.get(d.Principal.OrganizationID)
-	if n == nil || home == nil {
+// groupOf gives the group through which a grant reaches its principal; nil if it is the principal's own.
+func (s *Snapshot) groupOf(d Decision) *iam.Group {
+	n := s.node(d.Principal.ID)
+	if n == nil {
 		return nil
 	}
-	for _, id := range slices.Concat([]string{d.Principal.ID}, n.groups, home.allUsers, home.allApplications) {
-		if at := s.nodes.get(id); at != nil {
-			for _, p := range at.policies {
-				if p.ID == d.Grant.PolicyID {
-					return p
-				}
-			}
+	home := s.organizations.get(n.home)
+	for _, slot := range slices.Concat(n.groups, home.allUsers, home.allApplications) {
+		group := s.nodes.get(slot)
+		if group != nil && group.group != nil && group.grants.names(d.Grant) {
+			return group.group
 		}
 	}
 	return nil
+}
+
+// names says whether grants have one of a rule.
+func (g *grants) names(wanted Grant) bool {
+	if g == nil {
+		return false
+	}
+	scopes := []scopeGrants{g.organization}
+	for i := range g.projects {
+		scopes = append(scopes, g.projects[i].scopeGrants)
+	}
+	return slices.ContainsFunc(scopes, func(scope scopeGrants) bool {
+		return slices.ContainsFunc(scope, func(at setGrants) bool {
+			return slices.ContainsFunc(at.rules, func(r *rule) bool { return r.PolicyID == wanted.PolicyID && r.RuleID == wanted.RuleID })
+		})
+	})
 }
 
 func describeCondition(d Decision) string {
@@ -159,11 +170,12 @@ func (v View) eachConditional(r *Request, found func(Grant)) {
 	if s.find(r.Subject, v.now, &b) != "" {
 		return
 	}
+	project, _ := s.reaches(&b, r.Scope)
 	holding := s.sets.holding(r.Permission)
 	for _, g := range s.sources(&b, nil) {
-		for onProject, scope := range [][]setGrants{g.organization, g.projects[r.Scope.ProjectID]} {
+		for onProject, scope := range [2]scopeGrants{g.organization, g.on(project)} {
 			for i := range scope {
-				if !holding.has(scope[i].slot) || onProject == 1 && !s.sets.projects.has(scope[i].slot) {
+				if !s.gives(&scope[i], &holding, onProject == 1) {
 					continue
 				}
 				for j := range scope[i].rules {
@@ -210,15 +222,19 @@ func (v View) grantedOn(r *Request) []string {
 		return nil
 	}
 	holding := s.sets.holding(r.Permission)
-	names := map[string]struct{}{}
+	granted := map[int]bool{}
 	for _, g := range s.sources(&b, nil) {
-		for id, scope := range g.projects {
-			project := s.projects.get(id)
-			if project != nil && slices.ContainsFunc(scope, func(at setGrants) bool { return holding.has(at.slot) && s.sets.projects.has(at.slot) }) {
-				names["Project "+project.Name] = struct{}{}
-			}
+		for i := range g.projects {
+			at := &g.projects[i]
+			granted[at.project] = granted[at.project] || slices.ContainsFunc(at.scopeGrants, func(set setGrants) bool { return s.gives(&set, &holding, true) })
 		}
 	}
-	places := slices.Sorted(maps.Keys(names))
+	var places []string
+	for _, project := range s.projects.all() {
+		if granted[project.slot] {
+			places = append(places, "Project "+project.Name)
+		}
+	}
+	slices.Sort(places)
 	return places[:min(len(places), maxRemedies)]
 }

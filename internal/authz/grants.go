@@ -4,7 +4,6 @@ package authz
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -15,24 +14,24 @@ import (
 // policy is a policy with all worked out that can be before anybody asks.
 type policy struct {
 	*iam.Policy
+	// principal is the slot of whom it names.
+	principal int
 	// rules are those that can grant anything.
 	rules []rule
 }
 
 type rule struct {
-	*iam.Rule
-	policy *policy
-	index  int
-	sets   []ruleSet
+	// Grant names the rule to people; its PermissionSet is empty.
+	Grant
 	// condition is nil if the rule has none, or one that does not compile.
 	condition *condition.Condition
 	// broken says why the condition does not compile: the rule grants nothing.
 	broken error
-}
 
-type ruleSet struct {
-	name string
-	slot int
+	policy *policy
+	index  int
+	// sets are the slots of its permission sets, and projects those of its Projects; none for the Organization as a whole.
+	sets, projects []int
 }
 
 func (r *rule) conditional() bool { return r.condition != nil || r.broken != nil }
@@ -46,158 +45,194 @@ func (r *rule) compare(other *rule) int {
 		}
 		return -1
 	}
-	return cmp.Or(r.policy.CreatedAt.Compare(other.policy.CreatedAt), strings.Compare(r.policy.ID, other.policy.ID), cmp.Compare(r.index, other.index))
+	return cmp.Or(r.policy.CreatedAt.Compare(other.policy.CreatedAt), strings.Compare(r.PolicyID, other.PolicyID), cmp.Compare(r.index, other.index))
 }
 
 // grants are what all policies of one principal give, by scope. They never change: replace makes others.
 type grants struct {
-	organization []setGrants
-	projects     map[string][]setGrants
+	// home is the slot of the Organization.
+	home         int
+	organization scopeGrants
+	projects     []projectGrants
 	// onProjects counts by set how often it is granted on Projects.
 	onProjects []slotCount
 }
 
-// setGrants are the rules that give one set on one scope, in the order of rule.compare; setGrants are in the order of names.
+// projectGrants are what is granted on one Project. They are in the order of slots.
+type projectGrants struct {
+	project int
+	scopeGrants
+}
+
+// scopeGrants are what is granted on one scope, in the order of the names of the sets, whatever their slots.
+type scopeGrants []setGrants
+
+// setGrants are the rules that give one set, in the order of rule.compare.
 type setGrants struct {
-	slot  int
-	name  string
-	rules []*rule
+	set int
+	// unconditional says that the first rule has no condition.
+	unconditional bool
+	rules         []*rule
 }
 
 type slotCount struct{ slot, count int }
 
+// on gives what is granted on a Project.
+func (g *grants) on(project int) scopeGrants {
+	if at, found := g.find(project); found {
+		return g.projects[at].scopeGrants
+	}
+	return nil
+}
+
+func (g *grants) find(project int) (int, bool) {
+	return slices.BinarySearchFunc(g.projects, project, func(p projectGrants, project int) int { return cmp.Compare(p.project, project) })
+}
+
+// granting changes grants. It knows the names of sets, by slot.
+type granting struct {
+	*grants
+	names []string
+}
+
 // newGrants adds up policies.
-func newGrants(policies []*policy) *grants {
+func newGrants(home int, policies []*policy, names []string) *grants {
 	if len(policies) == 0 {
 		return nil
 	}
-	g := &grants{projects: map[string][]setGrants{}}
+	g := granting{&grants{home: home}, names}
 	for _, p := range policies {
-		g.change(p, addRule, 1)
+		g.change(p, granting.add, 1)
 	}
-	return g
+	return g.grants
 }
 
-// replace gives the grants with another version of a policy, either of which may be nil. Only what that policy touches
-// is copied.
-func (g *grants) replace(before, after *policy) *grants {
-	next := &grants{}
-	if g == nil {
-		next.projects = map[string][]setGrants{}
-	} else {
-		next.organization, next.onProjects, next.projects = slices.Clone(g.organization), slices.Clone(g.onProjects), maps.Clone(g.projects)
+// replace gives the grants with another version of a policy, either of which may be nil. Only what that policy touches is copied.
+func (g *grants) replace(home int, before, after *policy, names []string) *grants {
+	next := granting{&grants{home: home}, names}
+	if g != nil {
+		next.organization, next.projects, next.onProjects = g.organization, slices.Clone(g.projects), slices.Clone(g.onProjects)
 	}
-	// What is shared is copied once, before it is changed twice.
-	for scope := range scopesOf(before, after) {
-		next.set(scope, copyOf(next.at(scope)))
+	for _, project := range scopesOf(before, after) {
+		next.set(project, next.at(project).copy())
 	}
-	next.change(before, removeRule, -1)
-	next.change(after, addRule, 1)
+	next.change(before, granting.remove, -1)
+	next.change(after, granting.add, 1)
 	if len(next.organization) == 0 && len(next.projects) == 0 {
 		return nil
 	}
-	return next
+	return next.grants
 }
 
-// scopesOf are the ids of the Projects that policies reach; empty for the Organization as a whole.
-func scopesOf(policies ...*policy) map[string]struct{} {
-	scopes := map[string]struct{}{}
+// whole stands for the Organization as a whole where a Project's slot is expected.
+const whole = -1
+
+// scopesOf are the slots of the Projects that policies reach, each once, and whole.
+func scopesOf(policies ...*policy) []int {
+	var scopes []int
 	for _, p := range policies {
 		if p == nil {
 			continue
 		}
 		for i := range p.rules {
-			for _, scope := range p.rules[i].scopes() {
-				scopes[scope] = struct{}{}
-			}
+			scopes = append(scopes, p.rules[i].scopes()...)
 		}
 	}
-	return scopes
+	slices.Sort(scopes)
+	return slices.Compact(scopes)
 }
 
-// scopes of a rule that says both, which none should, are the Projects: the lesser grant.
-func (r *rule) scopes() []string {
-	if r.OrganizationScope && len(r.ProjectIDs) == 0 {
-		return []string{""}
+func (r *rule) scopes() []int {
+	if len(r.projects) == 0 {
+		return []int{whole}
 	}
-	return r.ProjectIDs
+	return r.projects
 }
 
-func copyOf(scope []setGrants) []setGrants {
-	scope = slices.Clone(scope)
-	for i := range scope {
-		scope[i].rules = slices.Clone(scope[i].rules)
+func (s scopeGrants) copy() scopeGrants {
+	s = slices.Clone(s)
+	for i := range s {
+		s[i].rules = slices.Clone(s[i].rules)
 	}
-	return scope
+	return s
 }
 
-func (g *grants) at(scope string) []setGrants {
-	if scope == "" {
+func (g granting) at(project int) scopeGrants {
+	if project == whole {
 		return g.organization
 	}
-	return g.projects[scope]
+	return g.on(project)
 }
 
-func (g *grants) set(scope string, to []setGrants) {
-	switch {
-	case scope == "":
+func (g granting) set(project int, to scopeGrants) {
+	if project == whole {
 		g.organization = to
-	case len(to) == 0:
-		delete(g.projects, scope)
-	default:
-		g.projects[scope] = to
+		return
+	}
+	at, found := g.find(project)
+	switch {
+	case !found && len(to) > 0:
+		g.projects = slices.Insert(g.projects, at, projectGrants{project, to})
+	case found && len(to) == 0:
+		g.projects = slices.Delete(g.projects, at, at+1)
+	case found:
+		g.projects[at].scopeGrants = to
 	}
 }
 
 // change adds what a policy gives, or removes it. What it changes must belong to these grants alone.
-func (g *grants) change(p *policy, by func([]setGrants, ruleSet, *rule) []setGrants, count int) {
+func (g granting) change(p *policy, by func(granting, scopeGrants, int, *rule) scopeGrants, count int) {
 	if p == nil {
 		return
 	}
 	for i := range p.rules {
 		r := &p.rules[i]
-		for _, scope := range r.scopes() {
-			to := g.at(scope)
+		for _, project := range r.scopes() {
+			to := g.at(project)
 			for _, set := range r.sets {
-				to = by(to, set, r)
-				if scope != "" {
-					g.count(set.slot, count)
+				to = by(g, to, set, r)
+				if project != whole {
+					g.count(set, count)
 				}
 			}
-			g.set(scope, to)
+			g.set(project, to)
 		}
 	}
 }
 
-func addRule(scope []setGrants, set ruleSet, r *rule) []setGrants {
-	i, found := slices.BinarySearchFunc(scope, set.name, setGrants.compareName)
+func (g granting) add(to scopeGrants, set int, r *rule) scopeGrants {
+	i, found := g.findSet(to, set)
 	if !found {
-		scope = slices.Insert(scope, i, setGrants{slot: set.slot, name: set.name})
+		to = slices.Insert(to, i, setGrants{set: set})
 	}
-	at, _ := slices.BinarySearchFunc(scope[i].rules, r, (*rule).compare)
-	scope[i].rules = slices.Insert(scope[i].rules, at, r)
-	return scope
+	at, _ := slices.BinarySearchFunc(to[i].rules, r, (*rule).compare)
+	to[i].rules = slices.Insert(to[i].rules, at, r)
+	to[i].unconditional = !to[i].rules[0].conditional()
+	return to
 }
 
-func removeRule(scope []setGrants, set ruleSet, r *rule) []setGrants {
-	i, found := slices.BinarySearchFunc(scope, set.name, setGrants.compareName)
+func (g granting) remove(from scopeGrants, set int, r *rule) scopeGrants {
+	i, found := g.findSet(from, set)
 	if !found {
-		return scope
+		return from
 	}
-	scope[i].rules = slices.DeleteFunc(scope[i].rules, func(other *rule) bool { return other == r })
-	if len(scope[i].rules) == 0 {
-		scope = slices.Delete(scope, i, i+1)
+	from[i].rules = slices.DeleteFunc(from[i].rules, func(other *rule) bool { return other == r })
+	if len(from[i].rules) == 0 {
+		return slices.Delete(from, i, i+1)
 	}
-	return scope
+	from[i].unconditional = !from[i].rules[0].conditional()
+	return from
 }
 
-func (s setGrants) compareName(name string) int { return strings.Compare(s.name, name) }
+func (g granting) findSet(in scopeGrants, set int) (int, bool) {
+	return slices.BinarySearchFunc(in, g.names[set], func(s setGrants, name string) int { return strings.Compare(g.names[s.set], name) })
+}
 
 // count keeps onProjects.
-func (g *grants) count(slot, by int) {
-	i, found := slices.BinarySearchFunc(g.onProjects, slot, func(c slotCount, slot int) int { return cmp.Compare(c.slot, slot) })
+func (g granting) count(set, by int) {
+	i, found := slices.BinarySearchFunc(g.onProjects, set, func(c slotCount, slot int) int { return cmp.Compare(c.slot, slot) })
 	if !found {
-		g.onProjects = slices.Insert(g.onProjects, i, slotCount{slot: slot})
+		g.onProjects = slices.Insert(g.onProjects, i, slotCount{slot: set})
 	}
 	if g.onProjects[i].count += by; g.onProjects[i].count == 0 {
 		g.onProjects = slices.Delete(g.onProjects, i, i+1)

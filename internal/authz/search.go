@@ -30,8 +30,8 @@ func (s *Snapshot) subjects(kind SubjectKind, organizationID string) []string {
 			}
 		}
 	} else {
-		for id, n := range s.nodes.all() {
-			if n.is(kind, organizationID) {
+		for id, slot := range s.slots.all() {
+			if n := s.nodes.get(slot); n.is(kind, organizationID) {
 				ids = append(ids, id)
 			}
 		}

@@ -137,6 +137,8 @@ func (s *serviceSets) at(resource string) *resourceSets {
 // setSlots gives names of sets their slots. Names are told apart as the API server does, in lower case.
 type setSlots struct {
 	byName map[string]int
+	// names and bySlot are what a slot stands for; there need not be such a set.
+	names  []string
 	bySlot []*iam.PermissionSet
 }
 
@@ -146,6 +148,7 @@ func (s *setSlots) slot(name string) int {
 	if !found {
 		slot = len(s.bySlot)
 		s.byName[name] = slot
+		s.names = append(s.names, name)
 		s.bySlot = append(s.bySlot, nil)
 	}
 	return slot

@@ -13,36 +13,51 @@ import (
 )
 
 // Snapshot is everything that decisions need, as of one revision. It never changes.
+//
+// Whatever has an id has a slot besides, a small number by which others refer to it: so a decision looks up the few strings that it
+// is asked about, and goes on from there by numbers.
 type Snapshot struct {
-	revision      store.Revision
-	keys          table[*iam.APIKey]
-	keysByDigest  table[*iam.APIKey]
-	nodes         table[*node]
-	organizations table[*organization]
-	projects      table[*iam.Project]
+	revision     store.Revision
+	keys         table[*apiKey]
+	keysByDigest table[*apiKey]
+	slots        table[int]
+	nodes        vector[*node]
+	// groups has what declared groups are granted, by slot: what is in nodes, without the way through the node.
+	groups        vector[*grants]
+	organizations vector[*organization]
+	projects      table[project]
 	sets          permissionSets
 
 	// writer goes on from here; only the newest snapshot of a line has it.
 	writer *writer
 }
 
-// node is who can be granted something: a user, an application or a group, of which it has one; or, none of them, what is
-// known of an id that nothing has at the moment.
+// node is who can be granted something: a user, an application or a group, of which it has one.
 type node struct {
+	id     string
+	home   int
+	grants *grants
+	// groups are the slots of those that list it or that it joins, each once, by id.
+	groups      []int
 	user        *iam.Member
 	application *iam.Application
 	group       *iam.Group
-	// listed are the groups that list it, and groups these and those that it joins, each once, by id.
-	listed, groups []string
-	// policies are those that name it, and grants what those give that count for it.
-	policies []*policy
-	grants   *grants
 }
 
-// organization is an Organization with its dynamic groups, by id.
+// organization is an Organization with the slots of its dynamic groups, by id.
 type organization struct {
 	*iam.Organization
-	allUsers, allApplications []string
+	allUsers, allApplications []int
+}
+
+type project struct {
+	*iam.Project
+	slot, home int
+}
+
+type apiKey struct {
+	*iam.APIKey
+	bearer, home int
 }
 
 // Revision of the store that the snapshot shows.
@@ -57,13 +72,7 @@ type bearer struct {
 
 // principal says who a bearer is.
 func (b *bearer) principal() Principal {
-	id := ""
-	if b.kind == iam.PrincipalApplication {
-		id = b.application.ID
-	} else {
-		id = b.user.ID
-	}
-	return Principal{Kind: b.kind, ID: id, OrganizationID: b.organization.ID}
+	return Principal{Kind: b.kind, ID: b.id, OrganizationID: b.organization.ID}
 }
 
 // Decide answers a request at a time, which is for the server's clock to say.
@@ -80,7 +89,8 @@ func (s *Snapshot) Decide(r *Request, now time.Time) Decision {
 	if d.Reason != "" {
 		return d
 	}
-	if !s.reaches(b.organization, r.Scope) {
+	project, there := s.reaches(&b, r.Scope)
+	if !there {
 		d.Reason = ReasonUnknownScope
 		return d
 	}
@@ -88,66 +98,75 @@ func (s *Snapshot) Decide(r *Request, now time.Time) Decision {
 		d.Allowed, d.Reason = true, ReasonOwner
 		return d
 	}
-	s.search(&b, r, now, &d)
+	s.search(&b, r, project, now, &d)
 	return d
 }
 
 // find gives whom a subject is, or why it counts for nothing.
 func (s *Snapshot) find(subject Subject, now time.Time, b *bearer) Reason {
-	switch subject.Kind {
-	case SubjectAPIKey:
-		key := s.keys.get(subject.ID)
-		if key == nil {
+	if subject.Kind == SubjectAPIKey {
+		key, found := s.keys.get(subject.ID)
+		if !found {
 			return ReasonUnknownSubject
 		}
 		return s.bearerOf(key, now, b)
+	}
+	n := s.node(subject.ID)
+	switch subject.Kind {
 	case SubjectUser, SubjectOwner:
-		n := s.nodes.get(subject.ID)
 		if n == nil || n.user == nil || subject.Kind == SubjectOwner && n.user.Type != iam.TypeOwner {
 			return ReasonUnknownSubject
 		}
-		return s.user(n, b)
+		return s.findUser(n, b)
 	case SubjectApplication:
-		n := s.nodes.get(subject.ID)
 		if n == nil || n.application == nil {
 			return ReasonUnknownSubject
 		}
-		return s.application(n, b)
+		return s.findApplication(n, b)
+	case SubjectAPIKey:
 	}
 	return ReasonMalformed
 }
 
+func (s *Snapshot) node(id string) *node {
+	slot, found := s.slots.get(id)
+	if !found {
+		return nil
+	}
+	return s.nodes.get(slot)
+}
+
 // bearerOf gives for whom a key acts.
-func (s *Snapshot) bearerOf(key *iam.APIKey, now time.Time, b *bearer) Reason {
+func (s *Snapshot) bearerOf(key *apiKey, now time.Time, b *bearer) Reason {
 	if !key.Live(now) {
 		return ReasonKeyExpired
 	}
-	n := s.nodes.get(key.BearerID)
-	if n == nil {
+	n := s.nodes.get(key.bearer)
+	if n == nil || n.home != key.home {
 		return ReasonBearerGone
 	}
 	if key.BearerKind == iam.PrincipalApplication {
-		if n.application == nil || n.application.OrganizationID != key.OrganizationID {
+		if n.application == nil {
 			return ReasonBearerGone
 		}
-		return s.application(n, b)
+		return s.findApplication(n, b)
 	}
 	isOwner := key.BearerKind == iam.PrincipalOwner
-	switch {
-	case !isOwner && key.BearerKind != iam.PrincipalMember,
-		n.user == nil, n.user.OrganizationID != key.OrganizationID, isOwner != (n.user.Type == iam.TypeOwner),
-		// The id stays when the Organization is handed over; the predecessor's key must not.
-		isOwner && !strings.EqualFold(key.OwnerEmail, n.user.Email):
+	if !isOwner && key.BearerKind != iam.PrincipalMember || n.user == nil || isOwner != (n.user.Type == iam.TypeOwner) {
 		return ReasonBearerGone
 	}
-	return s.user(n, b)
+	// The id stays when the Organization is handed over; the predecessor's key must not.
+	if isOwner && !strings.EqualFold(key.OwnerEmail, n.user.Email) {
+		return ReasonBearerGone
+	}
+	return s.findUser(n, b)
 }
 
-func (s *Snapshot) user(n *node, b *bearer) Reason {
-	home := s.organizations.get(n.user.OrganizationID)
+func (s *Snapshot) findUser(n *node, b *bearer) Reason {
+	home := s.organizations.get(n.home)
 	isOwner := n.user.Type == iam.TypeOwner
 	// The owner is who row and Organization both say it is. Where they differ, it is nobody.
-	if home == nil || home.Organization == nil || isOwner != (n.user.ID == home.OwnerID) {
+	if home == nil || home.Organization == nil || isOwner != (n.id == home.OwnerID) {
 		return ReasonBearerGone
 	}
 	b.node, b.organization, b.kind = n, home, iam.PrincipalMember
@@ -163,8 +182,8 @@ func (s *Snapshot) user(n *node, b *bearer) Reason {
 	return ""
 }
 
-func (s *Snapshot) application(n *node, b *bearer) Reason {
-	home := s.organizations.get(n.application.OrganizationID)
+func (s *Snapshot) findApplication(n *node, b *bearer) Reason {
+	home := s.organizations.get(n.home)
 	if home == nil || home.Organization == nil {
 		return ReasonBearerGone
 	}
@@ -172,37 +191,37 @@ func (s *Snapshot) application(n *node, b *bearer) Reason {
 	return ""
 }
 
-// reaches says whether a scope is in an Organization, and there.
-func (s *Snapshot) reaches(home *organization, scope Scope) bool {
-	if scope.OrganizationID != "" && scope.OrganizationID != home.ID {
-		return false
+// reaches gives the slot of a scope's Project, or whole, and says whether the scope is in the bearer's Organization.
+func (s *Snapshot) reaches(b *bearer, scope Scope) (slot int, there bool) {
+	if scope.OrganizationID != "" && scope.OrganizationID != b.organization.ID {
+		return whole, false
 	}
 	if scope.ProjectID == "" {
-		return true
+		return whole, true
 	}
-	project := s.projects.get(scope.ProjectID)
-	return project != nil && project.OrganizationID == home.ID
+	at, found := s.projects.get(scope.ProjectID)
+	return at.slot, found && at.home == b.home
 }
 
-// manyGrants is more than most bearers have sources of grants: themselves and their groups.
-const manyGrants = 16
+// manySources is more than most bearers have sources of grants: themselves and their groups.
+const manySources = 16
 
 // sources gives the grants that reach a bearer: its own, and those of its groups.
 func (s *Snapshot) sources(b *bearer, into []*grants) []*grants {
 	if b.grants != nil {
 		into = append(into, b.grants)
 	}
-	for _, id := range b.groups {
-		if n := s.nodes.get(id); n != nil && n.grants != nil && n.group != nil && n.group.Membership == iam.MembershipDeclared && n.group.OrganizationID == b.organization.ID {
-			into = append(into, n.grants)
+	for _, slot := range b.groups {
+		if g := s.groups.get(slot); g != nil && g.home == b.home {
+			into = append(into, g)
 		}
 	}
 	dynamic := b.organization.allUsers
 	if b.kind == iam.PrincipalApplication {
 		dynamic = b.organization.allApplications
 	}
-	for _, id := range dynamic {
-		if n := s.nodes.get(id); n != nil && n.grants != nil {
+	for _, slot := range dynamic {
+		if n := s.nodes.get(slot); n != nil && n.grants != nil {
 			into = append(into, n.grants)
 		}
 	}
@@ -210,13 +229,13 @@ func (s *Snapshot) sources(b *bearer, into []*grants) []*grants {
 }
 
 // search looks for a rule that allows: first for one without a condition, then for one whose condition holds.
-func (s *Snapshot) search(b *bearer, r *Request, now time.Time, d *Decision) {
+func (s *Snapshot) search(b *bearer, r *Request, project int, now time.Time, d *Decision) {
 	holding := s.sets.holding(r.Permission)
-	var buffer [manyGrants]*grants
+	var buffer [manySources]*grants
 	sources := s.sources(b, buffer[:0])
 	conditional := false
 	for _, g := range sources {
-		for onProject, scope := range [2][]setGrants{g.organization, g.projects[r.Scope.ProjectID]} {
+		for onProject, scope := range [2]scopeGrants{g.organization, g.on(project)} {
 			at, more := s.unconditional(scope, &holding, onProject == 1)
 			if at != nil {
 				s.grant(d, at, 0)
@@ -227,7 +246,7 @@ func (s *Snapshot) search(b *bearer, r *Request, now time.Time, d *Decision) {
 	}
 	switch {
 	case conditional:
-		s.evaluate(sources, &holding, r, now, d)
+		s.evaluate(sources, &holding, r, project, now, d)
 	case s.elsewhere(sources, &holding):
 		d.Reason = ReasonOutOfScope
 	default:
@@ -235,13 +254,18 @@ func (s *Snapshot) search(b *bearer, r *Request, now time.Time, d *Decision) {
 	}
 }
 
+// gives says whether a grant is of a permission, on a Project or on the Organization as a whole.
+func (s *Snapshot) gives(at *setGrants, holding *holders, onProject bool) bool {
+	return holding.has(at.set) && (!onProject || s.sets.projects.has(at.set))
+}
+
 // unconditional gives the first grant of a scope that needs no condition, or says whether there are any that do.
-func (s *Snapshot) unconditional(scope []setGrants, holding *holders, onProject bool) (at *setGrants, conditional bool) {
+func (s *Snapshot) unconditional(scope scopeGrants, holding *holders, onProject bool) (at *setGrants, conditional bool) {
 	for i := range scope {
-		if !holding.has(scope[i].slot) || onProject && !s.sets.projects.has(scope[i].slot) {
+		if !s.gives(&scope[i], holding, onProject) {
 			continue
 		}
-		if !scope[i].rules[0].conditional() {
+		if scope[i].unconditional {
 			return &scope[i], false
 		}
 		conditional = true
@@ -267,14 +291,15 @@ func (s *Snapshot) grant(d *Decision, by *setGrants, i int) {
 
 // grantOf names a grant.
 func (s *Snapshot) grantOf(by *setGrants, i int) Grant {
-	r := by.rules[i]
-	return Grant{PolicyID: r.policy.ID, PolicyName: r.policy.Name, RuleID: r.ID, PermissionSet: s.sets.bySlot[by.slot].Name, Condition: r.Condition}
+	g := by.rules[i].Grant
+	g.PermissionSet = s.sets.bySlot[by.set].Name
+	return g
 }
 
 var inputs = sync.Pool{New: func() any { return new(condition.Input) }}
 
 // evaluate tries the rules with conditions, all of which are of this permission and scope.
-func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, now time.Time, d *Decision) {
+func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, project int, now time.Time, d *Decision) {
 	input := inputs.Get().(*condition.Input)
 	defer inputs.Put(input)
 	attributes := r.Attributes
@@ -284,32 +309,31 @@ func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, now
 	input.Reset(attributes)
 	d.Reason = ReasonConditionFalse
 	for _, g := range sources {
-		if s.anyHolds(g.organization, holding, false, input, d) || s.anyHolds(g.projects[r.Scope.ProjectID], holding, true, input, d) {
-			return
+		for onProject, scope := range [2]scopeGrants{g.organization, g.on(project)} {
+			for i := range scope {
+				if s.gives(&scope[i], holding, onProject == 1) && s.anyHolds(&scope[i], input, d) {
+					return
+				}
+			}
 		}
 	}
 }
 
-func (s *Snapshot) anyHolds(scope []setGrants, holding *holders, onProject bool, input *condition.Input, d *Decision) bool {
-	for i := range scope {
-		at := &scope[i]
-		if !holding.has(at.slot) || onProject && !s.sets.projects.has(at.slot) {
-			continue
-		}
-		for j, r := range at.rules {
-			holds, err := r.holds(input)
-			if holds {
-				s.grant(d, at, j)
-				return true
+// anyHolds tries the rules that give one set. Of a refusal, the first rule is named whose condition could not be evaluated; without
+// one, the first of all.
+func (s *Snapshot) anyHolds(at *setGrants, input *condition.Input, d *Decision) bool {
+	for i, r := range at.rules {
+		holds, err := r.holds(input)
+		switch {
+		case holds:
+			s.grant(d, at, i)
+			return true
+		case err != nil:
+			if d.ConditionErrors++; d.ConditionErrors == 1 {
+				d.Reason, d.Err, d.Grant = ReasonConditionFailed, err, s.grantOf(at, i)
 			}
-			if err != nil {
-				if d.ConditionErrors == 0 { // From here on the refusal is about this one.
-					d.Reason, d.Err, d.Grant = ReasonConditionFailed, err, s.grantOf(at, j)
-				}
-				d.ConditionErrors++
-			} else if d.Grant.PolicyID == "" {
-				d.Grant = s.grantOf(at, j)
-			}
+		case d.Grant.PolicyID == "":
+			d.Grant = s.grantOf(at, i)
 		}
 	}
 	return false
