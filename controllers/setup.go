@@ -149,7 +149,7 @@ func add[T Object](ctx context.Context, mgr ctrl.Manager, sweep *sweeper, r *Rec
 }
 
 func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*Environment, error) {
-	keyring, err := loadKeyring(ctx, mgr.GetAPIReader(), mgr.GetClient(), options)
+	keyring, err := LoadDigestKeys(ctx, mgr, options.Namespace, options.Random)
 	if err != nil {
 		return nil, err
 	}
@@ -177,21 +177,21 @@ func newEnvironment(ctx context.Context, mgr ctrl.Manager, options Options) (*En
 	}, nil
 }
 
-// loadKeyring reads the digest keys, or draws them at the very first start. The Secret is
-// only ever created: whoever loses a race reads what the winner wrote.
-func loadKeyring(ctx context.Context, reader client.Reader, writer client.Writer, options Options) (credentials.Keyring, error) {
-	key := client.ObjectKey{Namespace: options.Namespace, Name: DigestKeySecret}
+// LoadDigestKeys reads the digest keys from the operator's namespace, or draws them at the very first start. The Secret is only ever
+// created: whoever loses a race reads what the winner wrote.
+func LoadDigestKeys(ctx context.Context, mgr ctrl.Manager, namespace string, random io.Reader) (credentials.Keyring, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: DigestKeySecret}
 	secret := &corev1.Secret{}
-	err := reader.Get(ctx, key, secret)
+	err := mgr.GetAPIReader().Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
-		ring, drawErr := credentials.NewKeyring(options.Random)
+		ring, drawErr := credentials.NewKeyring(random)
 		if drawErr != nil {
 			return credentials.Keyring{}, drawErr
 		}
 		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}, Data: ring.Data()}
-		err = writer.Create(ctx, secret)
+		err = mgr.GetClient().Create(ctx, secret)
 		if apierrors.IsAlreadyExists(err) {
-			err = reader.Get(ctx, key, secret)
+			err = mgr.GetAPIReader().Get(ctx, key, secret)
 		}
 	}
 	if err != nil {

@@ -103,6 +103,16 @@ func parseDigestKey(data map[string][]byte, idField, keyField string) (DigestKey
 // Digest gives the keyed digest of a secret key: what the store keeps in its place.
 func (k DigestKey) Digest(secretKey string) string { return k.mac("digest", secretKey) }
 
+// Digests gives the digests of a secret key under each key of the ring, the current one first: one of them is what the store
+// has in place of the secret key.
+func (r Keyring) Digests(secretKey string) []string {
+	digests := []string{r.Current.Digest(secretKey)}
+	if r.Previous != nil {
+		digests = append(digests, r.Previous.Digest(secretKey))
+	}
+	return digests
+}
+
 // Seal vouches for the fields of a Secret, the key pair among them, so that an edit by
 // hand is seen even when the store is lost. It has the form <key id>.<mac>.
 func (k DigestKey) Seal(fields ...string) string { return k.ID + "." + k.mac("seal", fields...) }
