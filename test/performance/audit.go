@@ -145,7 +145,7 @@ func (a *auditBench) measure(ctx context.Context, b *bench) (report, error) {
 	if a.found.idle, err = memory(b.operator.PID, "VmRSS"); err != nil {
 		return nil, err
 	}
-	if err := b.awaitAuditAPI(ctx, a.api); err != nil {
+	if err := errors.Join(b.awaitAuditAPI(ctx, a.api), b.awaitCatalogue(ctx)); err != nil {
 		return nil, err
 	}
 	if err := a.measureQueries(ctx); err != nil {

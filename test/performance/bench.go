@@ -23,6 +23,7 @@ import (
 	"github.com/iam-operator/iam-operator/api/v1alpha1"
 	"github.com/iam-operator/iam-operator/controllers"
 	"github.com/iam-operator/iam-operator/hack/localcluster"
+	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
 // bench is a control plane with the operator.
@@ -123,6 +124,21 @@ func (b *bench) found(ctx context.Context, namespace string) error {
 		return err
 	}
 	return b.awaitReason(ctx, organization, v1alpha1.ReasonApplied)
+}
+
+// awaitCatalogue waits until the operator has made the built-in permission sets, which is what it is busy with at its first start.
+func (b *bench) awaitCatalogue(ctx context.Context) error {
+	return b.await(ctx, "the built-in permission sets are applied", 100*time.Millisecond, func(ctx context.Context) (bool, string, error) {
+		var sets v1alpha1.PermissionSetList
+		err := b.client.List(ctx, &sets)
+		applied := 0
+		for i := range sets.Items {
+			if readyReason(&sets.Items[i]) == v1alpha1.ReasonApplied {
+				applied++
+			}
+		}
+		return err == nil && applied == len(iam.Catalogue()), fmt.Sprintf("%d applied, %v", applied, err), nil
+	})
 }
 
 // awaitReason waits until the operator has dealt with an object, and says why it is Ready, or is not.
