@@ -157,7 +157,7 @@ func TestDefaultInAnotherNamespace(t *testing.T) {
 		}
 	}
 	count := countByKind(all)
-	for kind, want := range map[string]int{"CustomResourceDefinition": 9, "Deployment": 1, "PersistentVolumeClaim": 1, "ServiceMonitor": 1, "Service": 3, "APIService": 1, "ValidatingWebhookConfiguration": 1, "MutatingWebhookConfiguration": 1, "Namespace": 1} {
+	for kind, want := range map[string]int{"CustomResourceDefinition": 9, "Deployment": 1, "PersistentVolumeClaim": 1, "ServiceMonitor": 1, "Service": 4, "APIService": 1, "ValidatingWebhookConfiguration": 1, "MutatingWebhookConfiguration": 1, "Namespace": 1} {
 		if count[kind] != want {
 			t.Errorf("config/default with config/prometheus has %d of %s, want %d", count[kind], kind, want)
 		}

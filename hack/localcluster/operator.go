@@ -47,6 +47,9 @@ type OperatorOptions struct {
 	// AuditPort is the port of 127.0.0.1 on which the API of the audit log answers. Zero: there is none, and InstallOperator
 	// leaves out its APIService, behind which nobody would answer.
 	AuditPort int
+
+	// DecisionPort is the port of 127.0.0.1 on which the decision engine answers. Zero: it is not asked.
+	DecisionPort int
 }
 
 // Database is the path of the operator's database.
@@ -120,7 +123,8 @@ func (c *Cluster) StartOperator(ctx context.Context, o OperatorOptions) (*Operat
 		"--kubeconfig="+kubeconfig, "--namespace="+OperatorNamespace, "--database="+o.Database(),
 		"--metrics-bind-address=0", "--health-probe-bind-address="+probes,
 		"--webhook-bind-address=127.0.0.1", "--webhook-port="+strconv.Itoa(o.WebhookPort), "--webhook-dns-name=localhost",
-		"--audit-api="+strconv.FormatBool(o.AuditPort != 0), "--audit-api-bind-address=127.0.0.1", "--audit-api-port="+strconv.Itoa(o.AuditPort))
+		"--audit-api="+strconv.FormatBool(o.AuditPort != 0), "--audit-api-bind-address=127.0.0.1", "--audit-api-port="+strconv.Itoa(o.AuditPort),
+		"--decisions="+strconv.FormatBool(o.DecisionPort != 0), "--decision-bind-address=127.0.0.1", "--decision-port="+strconv.Itoa(o.DecisionPort))
 	if err != nil {
 		return nil, err
 	}
