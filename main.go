@@ -40,6 +40,7 @@ type settings struct {
 	auditAPI                           auditAPI
 	auditSinks                         auditSinks
 	auditWebhook                       auditWebhook
+	decisions                          decisionAPI
 }
 
 // webhooks say how the API server asks the operator.
@@ -71,6 +72,7 @@ func main() {
 	s.auditAPI.bind(flag.CommandLine)
 	s.auditSinks.bind(flag.CommandLine)
 	s.auditWebhook.bind(flag.CommandLine)
+	s.decisions.bind(flag.CommandLine)
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	logging := zap.Options{}
 	logging.BindFlags(flag.CommandLine)
@@ -174,7 +176,12 @@ func (s *settings) add(ctx context.Context, mgr ctrl.Manager, database store.Sto
 	if err != nil {
 		return err
 	}
+	engine, err := s.decisions.engine(ctx, mgr, database, s.namespace)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
+		s.decisions.setup(mgr, engine, s.namespace, s.apiURL),
 		s.auditAPI.setup(mgr, database, s.namespace),
 		s.auditSinks.setup(ctx, mgr, database),
 		s.auditWebhook.setup(mgr, database),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -61,15 +62,6 @@ func (s *auditSizes) parseRates(text string) error {
 		s.rates = append(s.rates, n)
 	}
 	return nil
-}
-
-// measurement is a figure with its bar; zero where there is none.
-type measurement struct {
-	name    string
-	samples []time.Duration
-	bar     time.Duration
-	// longest says that the bar is for the longest, and not for p99.
-	longest bool
 }
 
 // auditReport is what was measured of the audit log.
@@ -180,47 +172,11 @@ func (r *auditReport) print(out io.Writer) {
 		fmt.Fprintf(out, "\n%s:\n", part.title)
 		table := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(table, "\tsamples\tp50\tp99\tlongest\tbar\t")
-		for _, m := range part.rows {
-			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t\n", m.name, len(m.samples), fine(percentile(m.samples, 0.50)), fine(percentile(m.samples, 0.99)), fine(percentile(m.samples, 1)), m.barText())
+		for i := range part.rows {
+			part.rows[i].printRow(table)
 		}
 		_ = table.Flush()
 	}
 }
 
-func (m *measurement) barText() string {
-	switch {
-	case m.bar == 0:
-		return "-"
-	case m.longest:
-		return fmt.Sprintf("longest %s", m.bar)
-	}
-	return fmt.Sprintf("p99 %s", m.bar)
-}
-
-// barred is what the bar is for.
-func (m *measurement) barred() time.Duration {
-	if m.longest {
-		return percentile(m.samples, 1)
-	}
-	return percentile(m.samples, 0.99)
-}
-
-func (r *auditReport) missed() error {
-	var errs []error
-	for _, rows := range [][]measurement{r.store, r.queries, r.visible} {
-		for _, m := range rows {
-			if m.bar > 0 && m.barred() > m.bar {
-				errs = append(errs, fmt.Errorf("the bar is missed: %s took %s, and may take %s", m.name, fine(m.barred()), m.bar))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// fine shows also what takes microseconds.
-func fine(d time.Duration) time.Duration {
-	if d < time.Millisecond {
-		return d.Round(time.Microsecond)
-	}
-	return shortened(d)
-}
+func (r *auditReport) missed() error { return missedRows(slices.Concat(r.store, r.queries, r.visible)) }

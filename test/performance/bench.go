@@ -61,11 +61,10 @@ func (b *bench) start(ctx context.Context, source string, prepare func(context.C
 		return err
 	}
 	b.options = localcluster.OperatorOptions{Source: source, Dir: b.dir}
-	if b.options.WebhookPort, err = localcluster.FreePort(); err != nil {
-		return err
-	}
-	if b.options.AuditPort, err = localcluster.FreePort(); err != nil {
-		return err
+	for _, port := range []*int{&b.options.WebhookPort, &b.options.AuditPort, &b.options.DecisionPort} {
+		if *port, err = localcluster.FreePort(); err != nil {
+			return err
+		}
 	}
 	if prepare != nil {
 		if err := prepare(ctx, b); err != nil {

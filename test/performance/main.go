@@ -28,8 +28,8 @@ const patience = time.Hour
 
 // sizes say how much is measured. The bars are meant for those that the flags have by default.
 type sizes struct {
-	objects, samples, members int
-	audit                     auditSizes
+	objects, samples, members, trials, policies int
+	audit                                       auditSizes
 }
 
 // report is what a measurement found.
@@ -44,6 +44,8 @@ func main() {
 	flag.IntVar(&s.objects, "objects", 10_000, "admission: how many objects are present")
 	flag.IntVar(&s.samples, "samples", 1000, "admission: how many creates are timed, with the webhooks and as many without, in each of two rounds")
 	flag.IntVar(&s.members, "members", 1000, "passwords: how many Members get a password at once")
+	flag.IntVar(&s.trials, "trials", 200, "revoke: how often it is revoked in each way")
+	flag.IntVar(&s.policies, "policies", 10_000, "served: how many policies are held")
 	s.audit.rates = []int{1, 10, 100}
 	flag.Func("rates", "audit: how many changes a second are made, one rate after another (default 1,10,100)", s.audit.parseRates)
 	flag.IntVar(&s.audit.events, "events", 1_000_000, "audit: how many events are held")
@@ -74,8 +76,12 @@ func run(ctx context.Context, what string, s sizes) (err error) {
 		a := &auditBench{auditSizes: s.audit}
 		prepare = a.prepare
 		measure = func(b *bench) (report, error) { return a.measure(ctx, b) }
+	case "revoke":
+		measure = func(b *bench) (report, error) { return measureRevoke(ctx, b, s.trials) }
+	case "served":
+		measure = func(b *bench) (report, error) { return measureServed(ctx, b, s.policies) }
 	default:
-		return fmt.Errorf("%q can't be measured; say admission, passwords or audit, after the flags", what)
+		return fmt.Errorf("%q can't be measured; say admission, passwords, audit, revoke or served, after the flags", what)
 	}
 	b, err := startBench(ctx, ".", prepare)
 	if err != nil {
