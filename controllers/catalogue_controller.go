@@ -86,6 +86,7 @@ func (c catalogue) putBack(ctx context.Context, held, wanted *v1alpha1.Permissio
 	if equality.Semantic.DeepEqual(held, next) {
 		return nil
 	}
+	next.ManagedFields = nil // The cache does not have them whole; those that are there stay.
 	return c.Client.Update(ctx, next)
 }
 

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/google/uuid"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -67,14 +69,36 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // CacheOptions keep the manager's cache to what the controllers watch: of Secrets and
-// ConfigMaps, only those labelled as the operator's; of webhook configurations, its own.
+// ConfigMaps, only those labelled as the operator's; of webhook configurations, its own. Which
+// fields somebody wrote, which is half of an object, nobody here asks; who wrote the objects of
+// our kinds, and when, is asked where admission does not say it.
 func CacheOptions() cache.Options {
 	watched := labels.SelectorFromSet(labels.Set{v1alpha1.WatchLabel: "true"})
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+	options := cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}:    {Label: watched},
 		&corev1.ConfigMap{}: {Label: watched},
 		&admissionv1.ValidatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", AdmissionConfiguration)},
 	}}
+	for _, prototype := range []client.Object{
+		&v1alpha1.Organization{}, &v1alpha1.Project{}, &v1alpha1.Member{}, &v1alpha1.Group{}, &v1alpha1.Application{},
+		&v1alpha1.APIKey{}, &v1alpha1.Policy{}, &v1alpha1.PermissionSet{}, &v1alpha1.SSHKey{},
+	} {
+		options.ByObject[prototype] = cache.ByObject{Transform: withoutFields}
+	}
+	return options
+}
+
+// withoutFields drops the fields of managedFields. An object that it has gone through can be patched, and not updated: whoever
+// wrote what is there would no longer own it.
+func withoutFields(object any) (any, error) {
+	if metadata, err := meta.Accessor(object); err == nil {
+		entries := slices.Clone(metadata.GetManagedFields())
+		for i := range entries {
+			entries[i].FieldsV1 = nil
+		}
+		metadata.SetManagedFields(entries)
+	}
+	return object, nil
 }
 
 // Database says which file holds the store.
