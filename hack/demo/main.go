@@ -74,7 +74,7 @@ func run(ctx context.Context, once bool) (err error) {
 	if once {
 		return operator.Alive()
 	}
-	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n  kubectl get auditevents -n acme\n\nThe operator's log: %s", d.kubeconfig, operator.Log)
+	say("It is yours, until Ctrl-C:\n\n  export KUBECONFIG=%s\n  kubectl get iam -A\n  kubectl get auditevents -n acme\n\nThe decision engine is at https://localhost:%d. The operator's log: %s", d.kubeconfig, d.operator.DecisionPort, operator.Log)
 	select {
 	case <-ctx.Done():
 	case <-operator.Ended:
@@ -85,10 +85,12 @@ func run(ctx context.Context, once bool) (err error) {
 
 // choosePorts finds where the operator can listen.
 func (d *demo) choosePorts() (err error) {
-	if d.operator.WebhookPort, err = localcluster.FreePort(); err == nil {
-		d.operator.AuditPort, err = localcluster.FreePort()
+	for _, port := range []*int{&d.operator.WebhookPort, &d.operator.AuditPort, &d.operator.DecisionPort} {
+		if *port, err = localcluster.FreePort(); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 func say(format string, args ...any) { fmt.Printf("\n==> "+format+"\n", args...) }

@@ -80,6 +80,9 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.showSecret(ctx); err != nil {
 		return err
 	}
+	if err := d.showDecisions(ctx); err != nil {
+		return err
+	}
 	if err := d.showRefusals(ctx); err != nil {
 		return err
 	}
