@@ -34,13 +34,13 @@ var version = "dev"
 const defaultAPIURL = "https://iam-operator.%s.svc:8443"
 
 type settings struct {
-	database                           controllers.Database
-	namespace, apiURL, metrics, probes string
-	webhooks                           webhooks
-	auditAPI                           auditAPI
-	auditSinks                         auditSinks
-	auditWebhook                       auditWebhook
-	decisions                          decisionAPI
+	database                                  controllers.Database
+	namespace, apiURL, metrics, probes, pprof string
+	webhooks                                  webhooks
+	auditAPI                                  auditAPI
+	auditSinks                                auditSinks
+	auditWebhook                              auditWebhook
+	decisions                                 decisionAPI
 }
 
 // webhooks say how the API server asks the operator.
@@ -68,6 +68,7 @@ func main() {
 	flag.StringVar(&s.apiURL, "api-url", "", "where the clients of an API key find the IAM API; written into the keys' Secrets (default: Service iam-operator of the own namespace)")
 	flag.StringVar(&s.metrics, "metrics-bind-address", "127.0.0.1:8080", "address of the metrics, or 0 for none")
 	flag.StringVar(&s.probes, "health-probe-bind-address", "127.0.0.1:8081", "address of /healthz and /readyz, or 0 for none")
+	flag.StringVar(&s.pprof, "pprof-bind-address", "", "address of Go's profiles (/debug/pprof), which tell much of what is in memory: loopback only; none if absent")
 	s.webhooks.bind(flag.CommandLine)
 	s.auditAPI.bind(flag.CommandLine)
 	s.auditSinks.bind(flag.CommandLine)
@@ -144,6 +145,7 @@ func run(ctx context.Context, config *rest.Config, s settings) (err error) {
 		Cache:                  controllers.CacheOptions(),
 		Metrics:                server.Options{BindAddress: s.metrics},
 		HealthProbeBindAddress: s.probes,
+		PprofBindAddress:       s.pprof,
 	}
 	if certificates != nil {
 		options.WebhookServer = certificates.Server(s.webhooks.host, s.webhooks.port)

@@ -28,8 +28,9 @@ const patience = time.Hour
 
 // sizes say how much is measured. The bars are meant for those that the flags have by default.
 type sizes struct {
-	objects, samples, members, trials, policies int
-	audit                                       auditSizes
+	objects, samples, members, trials int
+	served                            servedSizes
+	audit                             auditSizes
 }
 
 // report is what a measurement found.
@@ -45,7 +46,8 @@ func main() {
 	flag.IntVar(&s.samples, "samples", 1000, "admission: how many creates are timed, with the webhooks and as many without, in each of two rounds")
 	flag.IntVar(&s.members, "members", 1000, "passwords: how many Members get a password at once")
 	flag.IntVar(&s.trials, "trials", 200, "revoke: how often it is revoked in each way")
-	flag.IntVar(&s.policies, "policies", 10_000, "served: how many policies are held")
+	flag.IntVar(&s.served.policies, "policies", 10_000, "served: how many policies are held")
+	flag.DurationVar(&s.served.load, "load", 15*time.Second, "served: how long each load lasts")
 	s.audit.rates = []int{1, 10, 100}
 	flag.Func("rates", "audit: how many changes a second are made, one rate after another (default 1,10,100)", s.audit.parseRates)
 	flag.IntVar(&s.audit.events, "events", 1_000_000, "audit: how many events are held")
@@ -77,9 +79,9 @@ func run(ctx context.Context, what string, s sizes) (err error) {
 		prepare = a.prepare
 		measure = func(b *bench) (report, error) { return a.measure(ctx, b) }
 	case "revoke":
-		measure = func(b *bench) (report, error) { return measureRevoke(ctx, b, s.trials) }
+		measure = deciding(ctx, func(b *bench, d *decider) (report, error) { return d.measureRevoke(ctx, b, s.trials) })
 	case "served":
-		measure = func(b *bench) (report, error) { return measureServed(ctx, b, s.policies) }
+		measure = deciding(ctx, func(b *bench, d *decider) (report, error) { return d.measureServed(ctx, b, s.served) })
 	default:
 		return fmt.Errorf("%q can't be measured; say admission, passwords, audit, revoke or served, after the flags", what)
 	}
@@ -94,4 +96,15 @@ func run(ctx context.Context, what string, s sizes) (err error) {
 	}
 	found.print(os.Stdout)
 	return found.missed()
+}
+
+// deciding measures with somebody who may ask the decision engine.
+func deciding(ctx context.Context, measure func(*bench, *decider) (report, error)) func(*bench) (report, error) {
+	return func(b *bench) (report, error) {
+		d, err := newDecider(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		return measure(b, d)
+	}
 }

@@ -58,6 +58,7 @@ func TestMeasurements(t *testing.T) {
 		}
 		checkPasswords(t, b, found.(*passwordsReport), members)
 	})
+	t.Run("decisions", func(t *testing.T) { checkDecisions(t, b) })
 	t.Run("admission", func(t *testing.T) {
 		const present, samples = 50, 20
 		found, err := measureAdmission(t.Context(), b, present, samples)
@@ -66,6 +67,43 @@ func TestMeasurements(t *testing.T) {
 		}
 		checkAdmission(t, b, found.(*admissionReport), present, samples)
 	})
+}
+
+// checkDecisions runs both measurements of decisions; the load only where there is what makes it.
+func checkDecisions(t *testing.T, b *bench) {
+	t.Helper()
+	d, err := newDecider(t.Context(), b)
+	if err != nil {
+		t.Fatal(b.operator.Explain(err))
+	}
+	const trials = 2
+	found, err := d.measureRevoke(t.Context(), b, trials)
+	if err != nil {
+		t.Fatal(b.operator.Explain(err))
+	}
+	for _, row := range found.(*revokeReport).rows {
+		if len(row.samples) != trials || row.bar != revokeBar {
+			t.Errorf("a way to revoke has %+v", row)
+		}
+	}
+	if rows := len(found.(*revokeReport).rows); rows != 4 || !strings.Contains(printed(found), "a Member is locked") {
+		t.Errorf("%d ways to revoke:\n%s", rows, printed(found))
+	}
+	if _, err := exec.LookPath("wrk"); err != nil || runtime.GOOS != "linux" {
+		t.Log("without wrk, or elsewhere than on Linux, the load is not tried")
+		return
+	}
+	found, err = d.measureServed(t.Context(), b, servedSizes{policies: 2 * batch, load: time.Second})
+	if err != nil {
+		t.Fatal(b.operator.Explain(err))
+	}
+	r := found.(*servedReport)
+	if r.single <= 0 || r.batch <= 0 || r.memory <= 0 || len(r.latency.samples) == 0 || r.latency.bar != latencyBar {
+		t.Errorf("served is %+v", r)
+	}
+	if text := printed(r); !strings.Contains(text, "with 40 policies") {
+		t.Errorf("it prints\n%s", text)
+	}
 }
 
 func checkPasswords(t *testing.T, b *bench, r *passwordsReport, members int) {

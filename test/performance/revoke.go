@@ -33,11 +33,7 @@ type revocation struct {
 type revokeReport struct{ rows []measurement }
 
 // measureRevoke revokes in each way, many times, and takes the time until the decision is a denial.
-func measureRevoke(ctx context.Context, b *bench, trials int) (report, error) {
-	d, err := newDecider(ctx, b)
-	if err != nil {
-		return nil, err
-	}
+func (d *decider) measureRevoke(ctx context.Context, b *bench, trials int) (report, error) {
 	found := &revokeReport{}
 	for _, way := range revocations() {
 		say("Revoking %d times: %s", trials, way.name)

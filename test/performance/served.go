@@ -31,13 +31,19 @@ const (
 
 	// decisionConnections are kept open to the decision engine.
 	decisionConnections = 32
-	// loadFor is how long each load lasts.
-	loadFor = 15 * time.Second
 	// batch is how many questions a request of several has.
 	batch = 20
 	// askedAbout is how many principals are asked about, in turn.
 	askedAbout = 500
 )
+
+// servedSizes say how much is asked.
+type servedSizes struct {
+	// policies are held.
+	policies int
+	// load is how long each load lasts.
+	load time.Duration
+}
 
 type servedReport struct {
 	policies      int
@@ -48,38 +54,34 @@ type servedReport struct {
 }
 
 // measureServed makes many policies, and asks about their principals as fast as can be, and then at a part of that speed.
-func measureServed(ctx context.Context, b *bench, policies int) (report, error) {
+func (d *decider) measureServed(ctx context.Context, b *bench, sizes servedSizes) (report, error) {
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
 		return nil, errors.New("the load is made by wrk (https://github.com/wg/wrk; package wrk of most distributions), which is not there")
 	}
-	d, err := newDecider(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	bodies, err := b.grantMany(ctx, policies)
+	bodies, err := b.grantMany(ctx, sizes.policies)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := d.await(ctx, bodies[0], true); err != nil {
 		return nil, err
 	}
-	found := &servedReport{policies: policies}
+	found := &servedReport{policies: sizes.policies}
 	if found.memory, err = memory(b.operator.PID, "VmRSS"); err != nil {
 		return nil, err
 	}
 	say("Asking one question a request")
-	if found.single, err = d.load(ctx, b, wrk, d.url, bodies); err != nil {
+	if found.single, err = d.load(ctx, wrk, b.dir, d.url, bodies, sizes.load); err != nil {
 		return nil, err
 	}
 	say("Asking %d questions a request", batch)
-	if found.batch, err = d.load(ctx, b, wrk, d.url+"s", batches(bodies)); err != nil {
+	if found.batch, err = d.load(ctx, wrk, b.dir, d.url+"s", batches(bodies), sizes.load); err != nil {
 		return nil, err
 	}
 	found.batch *= batch
 	found.rate = found.single * latencyLoad
 	say("Asking %.0f questions a second", found.rate)
-	found.latency, err = d.paced(ctx, bodies, found.rate)
+	found.latency, err = d.paced(ctx, bodies, found.rate, sizes.load)
 	return found, err
 }
 
@@ -141,12 +143,12 @@ func batches(bodies [][]byte) [][]byte {
 var perSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 
 // load has wrk ask as fast as it can, and gives how many requests a second were answered. All must be answered well.
-func (d *decider) load(ctx context.Context, b *bench, wrk, url string, bodies [][]byte) (float64, error) {
-	script := filepath.Join(b.dir, "load.lua")
+func (d *decider) load(ctx context.Context, wrk, dir, url string, bodies [][]byte, lasts time.Duration) (float64, error) {
+	script := filepath.Join(dir, "load.lua")
 	if err := os.WriteFile(script, d.script(bodies), 0o600); err != nil {
 		return 0, err
 	}
-	command := exec.CommandContext(ctx, wrk, "-t1", fmt.Sprintf("-c%d", decisionConnections), fmt.Sprintf("-d%ds", int(loadFor.Seconds())), "-s", script, url)
+	command := exec.CommandContext(ctx, wrk, "-t1", fmt.Sprintf("-c%d", decisionConnections), fmt.Sprintf("-d%ds", int(lasts.Seconds())), "-s", script, url)
 	out, err := command.CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("wrk: %w\n%s", err, out)
@@ -181,8 +183,8 @@ end
 }
 
 // paced asks at a rate, whether or not what was asked before has been answered, and takes each time from when it was due.
-func (d *decider) paced(ctx context.Context, bodies [][]byte, rate float64) (measurement, error) {
-	total := int(rate * loadFor.Seconds())
+func (d *decider) paced(ctx context.Context, bodies [][]byte, rate float64, lasts time.Duration) (measurement, error) {
+	total := int(rate * lasts.Seconds())
 	took := make([]time.Duration, total)
 	start := time.Now().Add(100 * time.Millisecond)
 	var running sync.WaitGroup
