@@ -20,6 +20,7 @@ var names = strings.NewReplacer(
 	"ALICE", `{"type":"user","id":"`+world.Alice+`"}`, "BOB", `{"type":"user","id":"`+world.Bob+`"}`,
 	"RECORD1", `{"type":"records/record","id":"record-1"}`, "RECORD2", `{"type":"records/record","id":"record-2"}`,
 	"ARCHIVED", `{"type":"records/record","id":"record-2","properties":{"name":"archived/2"}}`,
+	"CI", `"subject":{"type":"application","id":"`+world.CI+`"},"action":{"name":"object_storage:bucket:read"},"resource":{"type":"project","id":"`+world.Web+`"}`,
 	"READ", `{"name":"read"}`, "WRITE", `{"name":"write"}`, "SOFT", `{"name":"soft_delete"}`, "HARD", `{"name":"delete"}`,
 )
 
@@ -159,6 +160,7 @@ func TestScenarioEvaluations(t *testing.T) {
 		"by the subject":              {`{"action":WRITE,"resource":ARCHIVED,"evaluations":[{"subject":ALICE},{"subject":BOB}]}`, []bool{false, true}},
 		"no defaults":                 {`{"evaluations":[{"subject":ALICE,"action":READ,"resource":RECORD1},{"subject":BOB,"action":WRITE,"resource":RECORD1}]}`, []bool{true, false}},
 		"a context inherited, or not": {`{"subject":ALICE,"action":READ,"context":{"time":"2025-06-27T18:03-07:00"},"evaluations":[{"resource":RECORD1},{"resource":RECORD2,"context":{"time":"2025-06-27T19:00-07:00","source":"x"}}]}`, []bool{true, true}},
+		"a context that counts":       {`{CI,"context":{"ip":"10.0.0.1"},"evaluations":[{},{"context":{"ip":"11.0.0.1"}},{"context":{"user_agent":"x"}},{"context":{"ip":"10.0.0.2"}}]}`, []bool{true, false, false, true}},
 		"all of it inherited":         {`{"subject":ALICE,"action":WRITE,"resource":RECORD1,"evaluations":[{},{"resource":ARCHIVED}]}`, []bool{true, false}},
 		"one is broken":               {`{"subject":ALICE,"action":READ,"options":{"evaluations_semantic":"execute_all"},"evaluations":[{"resource":RECORD1},{}]}`, []bool{true, false}},
 		"one lacks what has default":  {`{"subject":ALICE,"action":READ,"resource":RECORD1,"evaluations":[{"subject":{"type":"user"}},{}]}`, []bool{false, true}},
