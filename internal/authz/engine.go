@@ -106,8 +106,8 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the store: %w", err)
 	}
+	e.contact.Store(asked.UnixNano()) // First: whoever sees the snapshot must not find it out of touch.
 	e.publish(NewSnapshot(entities, revision))
-	e.contact.Store(asked.UnixNano())
 	return nil
 }
 

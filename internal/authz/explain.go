@@ -27,7 +27,7 @@ func (v View) Explain(r *Request) Explanation {
 	d := v.Decide(r)
 	e := Explanation{Decision: d}
 	who := v.snapshot.describe(r.Subject, d.Principal)
-	what := fmt.Sprintf("%s %s", r.Permission, v.snapshot.describeScope(r.Scope))
+	what := fmt.Sprintf("%s %s", r.Permission, v.snapshot.describeScope(r.Scope, d.Principal.OrganizationID))
 	switch d.Reason {
 	case ReasonOwner:
 		e.Sentence = fmt.Sprintf("%s may do %s: the owner may do everything in its Organization.", who, what)
@@ -90,11 +90,12 @@ func (s *Snapshot) describe(subject Subject, principal Principal) string {
 	return fmt.Sprintf("%s %s", principal.Kind, label)
 }
 
-func (s *Snapshot) describeScope(scope Scope) string {
+// describeScope names a Project of the subject's Organization, and gives the id of any other.
+func (s *Snapshot) describeScope(scope Scope, organizationID string) string {
 	if scope.ProjectID == "" {
 		return "on the Organization as a whole"
 	}
-	if project, found := s.projects.get(scope.ProjectID); found {
+	if project, found := s.projects.get(scope.ProjectID); found && project.OrganizationID == organizationID {
 		return "on Project " + project.Name
 	}
 	return "on Project " + scope.ProjectID
@@ -205,7 +206,7 @@ func (v View) grantRemedies(r *Request, d Decision) []string {
 		sets, more = sets[:maxRemedies], " or another that holds it"
 	}
 	named := []string{fmt.Sprintf("a policy for the %s, or a group that it belongs to, grants one of the permission sets %s%s %s",
-		strings.ToLower(string(d.Principal.Kind)), strings.Join(sets, ", "), more, s.describeScope(r.Scope))}
+		strings.ToLower(string(d.Principal.Kind)), strings.Join(sets, ", "), more, s.describeScope(r.Scope, d.Principal.OrganizationID))}
 	if d.Reason == ReasonOutOfScope {
 		if places := v.grantedOn(r); len(places) > 0 {
 			named = append(named, "it asks for what is granted already: on "+strings.Join(places, ", "))

@@ -104,9 +104,10 @@ func Reasons() []Reason {
 
 // Principal is whom a decision is about.
 type Principal struct {
-	// Kind is Owner, Member or Application; empty when nobody was found.
-	Kind           iam.PrincipalKind
-	ID             string
+	// Kind is Owner, Member or Application; it and ID are empty when nobody was found who counts.
+	Kind iam.PrincipalKind
+	ID   string
+	// OrganizationID is the Organization of the key, too, whose bearer does not count or whose time is over.
 	OrganizationID string
 }
 

@@ -85,6 +85,8 @@ func (s *Snapshot) Decide(r *Request, now time.Time) Decision {
 	var b bearer
 	if d.Reason = s.find(r.Subject, now, &b); b.organization != nil {
 		d.Principal = b.principal()
+	} else {
+		d.Principal.OrganizationID = s.homeOf(r.Subject)
 	}
 	if d.Reason != "" {
 		return d
@@ -126,6 +128,25 @@ func (s *Snapshot) find(subject Subject, now time.Time, b *bearer) Reason {
 	case SubjectAPIKey:
 	}
 	return ReasonMalformed
+}
+
+// homeOf gives the Organization that a subject belongs to which counts for nothing; empty if there is no such subject.
+func (s *Snapshot) homeOf(subject Subject) string {
+	if subject.Kind == SubjectAPIKey {
+		if key, found := s.keys.get(subject.ID); found {
+			return key.OrganizationID
+		}
+		return ""
+	}
+	switch n := s.node(subject.ID); {
+	case n == nil:
+		return ""
+	case n.user != nil && subject.Kind != SubjectApplication:
+		return n.user.OrganizationID
+	case n.application != nil && subject.Kind == SubjectApplication:
+		return n.application.OrganizationID
+	}
+	return ""
 }
 
 func (s *Snapshot) node(id string) *node {
