@@ -240,7 +240,7 @@ func (v View) Authenticate(secretKey string) (Caller, bool) {
 			continue
 		}
 		var b bearer
-		if v.snapshot.bearerOf(key, v.now, &b) != "" {
+		if v.snapshot.find(Subject{Kind: SubjectAPIKey, ID: key.ID}, v.now, &b) != "" {
 			return Caller{}, false
 		}
 		return Caller{AccessKey: key.ID, Principal: b.principal()}, true

@@ -73,13 +73,8 @@ var remedies = map[Reason]string{
 // describe names a subject.
 func (s *Snapshot) describe(subject Subject, principal Principal) string {
 	label := ""
-	if n := s.node(principal.ID); n != nil {
-		switch {
-		case n.user != nil:
-			label = n.user.Label()
-		case n.application != nil:
-			label = n.application.Label()
-		}
+	if _, n := s.node(principal.ID); n.kind != noNode {
+		label = n.entity.Label()
 	}
 	if principal.Kind == "" || label == "" {
 		return fmt.Sprintf("%s %s", subject.Kind, subject.ID)
@@ -115,15 +110,12 @@ func (s *Snapshot) describeGrant(d Decision) string {
 
 // groupOf gives the group through which a grant reaches its principal; nil if it is the principal's own.
 func (s *Snapshot) groupOf(d Decision) *iam.Group {
-	n := s.node(d.Principal.ID)
-	if n == nil {
-		return nil
-	}
-	home := s.organizations.get(n.home)
+	_, n := s.node(d.Principal.ID)
+	home := s.organizations.at(n.home)
 	for _, slot := range slices.Concat(n.groups, home.allUsers, home.allApplications) {
-		group := s.nodes.get(slot)
-		if group != nil && group.group != nil && group.grants.names(d.Grant) {
-			return group.group
+		at := s.nodes.at(slot)
+		if group, ok := at.entity.(*iam.Group); ok && at.grants.names(d.Grant) {
+			return group
 		}
 	}
 	return nil
@@ -131,17 +123,8 @@ func (s *Snapshot) groupOf(d Decision) *iam.Group {
 
 // names says whether grants have one of a rule.
 func (g *grants) names(wanted Grant) bool {
-	if g == nil {
-		return false
-	}
-	scopes := []scopeGrants{g.organization}
-	for i := range g.projects {
-		scopes = append(scopes, g.projects[i].scopeGrants)
-	}
-	return slices.ContainsFunc(scopes, func(scope scopeGrants) bool {
-		return slices.ContainsFunc(scope, func(at setGrants) bool {
-			return slices.ContainsFunc(at.rules, func(r *rule) bool { return r.PolicyID == wanted.PolicyID && r.RuleID == wanted.RuleID })
-		})
+	return g != nil && slices.ContainsFunc(g.rules, func(rules []*rule) bool {
+		return slices.ContainsFunc(rules, func(r *rule) bool { return r.PolicyID == wanted.PolicyID && r.RuleID == wanted.RuleID })
 	})
 }
 
@@ -174,13 +157,13 @@ func (v View) eachConditional(r *Request, found func(Grant)) {
 	project, _ := s.reaches(&b, r.Scope)
 	holding := s.sets.holding(r.Permission)
 	for _, g := range s.sources(&b, nil) {
-		for onProject, scope := range [2]scopeGrants{g.organization, g.on(project)} {
-			for i := range scope {
-				if !s.gives(&scope[i], &holding, onProject == 1) {
+		for _, part := range g.reaching(project) {
+			for i := part.from; i < part.to; i++ {
+				if !s.gives(g.index[i], &holding) {
 					continue
 				}
-				for j := range scope[i].rules {
-					found(s.grantOf(&scope[i], j))
+				for j := range g.rules[i] {
+					found(s.grantOf(g, i, j))
 				}
 			}
 		}
@@ -193,7 +176,7 @@ func (v View) grantRemedies(r *Request, d Decision) []string {
 	holding := s.sets.holding(r.Permission)
 	var sets []string
 	for slot, set := range s.sets.bySlot {
-		if set != nil && holding.has(slot) && (r.Scope.ProjectID == "" || set.ScopeType == iam.ScopeProjects) {
+		if set != nil && holding.has(int32(slot)) && (r.Scope.ProjectID == "" || set.ScopeType == iam.ScopeProjects) {
 			sets = append(sets, set.Name)
 		}
 	}
@@ -223,11 +206,10 @@ func (v View) grantedOn(r *Request) []string {
 		return nil
 	}
 	holding := s.sets.holding(r.Permission)
-	granted := map[int]bool{}
+	granted := map[int32]bool{}
 	for _, g := range s.sources(&b, nil) {
-		for i := range g.projects {
-			at := &g.projects[i]
-			granted[at.project] = granted[at.project] || slices.ContainsFunc(at.scopeGrants, func(set setGrants) bool { return s.gives(&set, &holding, true) })
+		for _, e := range g.index {
+			granted[e.project] = granted[e.project] || s.gives(e, &holding)
 		}
 	}
 	var places []string

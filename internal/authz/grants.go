@@ -15,7 +15,7 @@ import (
 type policy struct {
 	*iam.Policy
 	// principal is the slot of whom it names.
-	principal int
+	principal int32
 	// rules are those that can grant anything.
 	rules []rule
 }
@@ -31,7 +31,7 @@ type rule struct {
 	policy *policy
 	index  int
 	// sets are the slots of its permission sets, and projects those of its Projects; none for the Organization as a whole.
-	sets, projects []int
+	sets, projects []int32
 }
 
 func (r *rule) conditional() bool { return r.condition != nil || r.broken != nil }
@@ -48,189 +48,143 @@ func (r *rule) compare(other *rule) int {
 	return cmp.Or(r.policy.CreatedAt.Compare(other.policy.CreatedAt), strings.Compare(r.PolicyID, other.PolicyID), cmp.Compare(r.index, other.index))
 }
 
-// grants are what all policies of one principal give, by scope. They never change: replace makes others.
+// grants are what all policies of one principal give, by scope and set. They never change: replace makes others.
 type grants struct {
 	// home is the slot of the Organization.
-	home         int
-	organization scopeGrants
-	projects     []projectGrants
+	home int32
+	// index says what is granted where: first what is on the Organization as a whole, then by the slots of Projects; on each scope in
+	// the order of the names of the sets, whatever their slots. It is all that most decisions look at, so it is kept small.
+	index []indexed
+	// rules are those behind each entry of the index, in the order of rule.compare.
+	rules [][]*rule
 	// onProjects counts by set how often it is granted on Projects.
 	onProjects []slotCount
 }
 
-// projectGrants are what is granted on one Project. They are in the order of slots.
-type projectGrants struct {
-	project int
-	scopeGrants
-}
-
-// scopeGrants are what is granted on one scope, in the order of the names of the sets, whatever their slots.
-type scopeGrants []setGrants
-
-// setGrants are the rules that give one set, in the order of rule.compare.
-type setGrants struct {
-	set int
+type indexed struct {
+	// project is the slot of a Project, or whole.
+	project, set int32
 	// unconditional says that the first rule has no condition.
 	unconditional bool
-	rules         []*rule
 }
 
-type slotCount struct{ slot, count int }
+type slotCount struct{ slot, count int32 }
 
-// on gives what is granted on a Project.
-func (g *grants) on(project int) scopeGrants {
-	if at, found := g.find(project); found {
-		return g.projects[at].scopeGrants
+// whole stands for the Organization as a whole where the slot of a Project is expected.
+const whole = -1
+
+// span is a part of an index.
+type span struct{ from, to int }
+
+// reaching gives the parts of the index that reach a Project, or the Organization as a whole.
+func (g *grants) reaching(project int32) [2]span {
+	if project == whole {
+		return [2]span{g.on(whole)}
 	}
-	return nil
+	return [2]span{g.on(whole), g.on(project)}
 }
 
-func (g *grants) find(project int) (int, bool) {
-	return slices.BinarySearchFunc(g.projects, project, func(p projectGrants, project int) int { return cmp.Compare(p.project, project) })
+func (g *grants) on(project int32) span {
+	from, _ := slices.BinarySearchFunc(g.index, project, indexed.compareProject)
+	to := from
+	for to < len(g.index) && g.index[to].project == project {
+		to++
+	}
+	return span{from, to}
 }
 
-// granting changes grants. It knows the names of sets, by slot.
+func (e indexed) compareProject(project int32) int { return cmp.Compare(e.project, project) }
+
+// granting changes grants that belong to nobody else yet. It knows the names of sets, by slot.
 type granting struct {
 	*grants
 	names []string
 }
 
-// newGrants adds up policies.
-func newGrants(home int, policies []*policy, names []string) *grants {
-	if len(policies) == 0 {
-		return nil
-	}
+// newGrants adds up policies; nil when these grant nothing.
+func newGrants(home int32, policies []*policy, names []string) *grants {
 	g := granting{&grants{home: home}, names}
 	for _, p := range policies {
-		g.change(p, granting.add, 1)
+		g.change(p, granting.add)
+	}
+	return g.orNone()
+}
+
+// replace gives the grants with another version of a policy, either of which may be nil.
+func (g *grants) replace(home int32, before, after *policy, names []string) *grants {
+	next := granting{&grants{home: home}, names}
+	if g != nil {
+		next.index, next.rules, next.onProjects = slices.Clone(g.index), slices.Clone(g.rules), slices.Clone(g.onProjects)
+	}
+	next.change(before, granting.remove)
+	next.change(after, granting.add)
+	return next.orNone()
+}
+
+func (g granting) orNone() *grants {
+	if len(g.index) == 0 {
+		return nil
 	}
 	return g.grants
 }
 
-// replace gives the grants with another version of a policy, either of which may be nil. Only what that policy touches is copied.
-func (g *grants) replace(home int, before, after *policy, names []string) *grants {
-	next := granting{&grants{home: home}, names}
-	if g != nil {
-		next.organization, next.projects, next.onProjects = g.organization, slices.Clone(g.projects), slices.Clone(g.onProjects)
-	}
-	for _, project := range scopesOf(before, after) {
-		next.set(project, next.at(project).copy())
-	}
-	next.change(before, granting.remove, -1)
-	next.change(after, granting.add, 1)
-	if len(next.organization) == 0 && len(next.projects) == 0 {
-		return nil
-	}
-	return next.grants
-}
-
-// whole stands for the Organization as a whole where a Project's slot is expected.
-const whole = -1
-
-// scopesOf are the slots of the Projects that policies reach, each once, and whole.
-func scopesOf(policies ...*policy) []int {
-	var scopes []int
-	for _, p := range policies {
-		if p == nil {
-			continue
-		}
-		for i := range p.rules {
-			scopes = append(scopes, p.rules[i].scopes()...)
-		}
-	}
-	slices.Sort(scopes)
-	return slices.Compact(scopes)
-}
-
-func (r *rule) scopes() []int {
-	if len(r.projects) == 0 {
-		return []int{whole}
-	}
-	return r.projects
-}
-
-func (s scopeGrants) copy() scopeGrants {
-	s = slices.Clone(s)
-	for i := range s {
-		s[i].rules = slices.Clone(s[i].rules)
-	}
-	return s
-}
-
-func (g granting) at(project int) scopeGrants {
-	if project == whole {
-		return g.organization
-	}
-	return g.on(project)
-}
-
-func (g granting) set(project int, to scopeGrants) {
-	if project == whole {
-		g.organization = to
-		return
-	}
-	at, found := g.find(project)
-	switch {
-	case !found && len(to) > 0:
-		g.projects = slices.Insert(g.projects, at, projectGrants{project, to})
-	case found && len(to) == 0:
-		g.projects = slices.Delete(g.projects, at, at+1)
-	case found:
-		g.projects[at].scopeGrants = to
-	}
-}
-
-// change adds what a policy gives, or removes it. What it changes must belong to these grants alone.
-func (g granting) change(p *policy, by func(granting, scopeGrants, int, *rule) scopeGrants, count int) {
+// change adds what a policy gives, or removes it.
+func (g granting) change(p *policy, by func(g granting, project, set int32, r *rule)) {
 	if p == nil {
 		return
 	}
 	for i := range p.rules {
 		r := &p.rules[i]
-		for _, project := range r.scopes() {
-			to := g.at(project)
-			for _, set := range r.sets {
-				to = by(g, to, set, r)
-				if project != whole {
-					g.count(set, count)
-				}
+		for _, set := range r.sets {
+			if len(r.projects) == 0 {
+				by(g, whole, set, r)
 			}
-			g.set(project, to)
+			for _, project := range r.projects {
+				by(g, project, set, r)
+			}
 		}
 	}
 }
 
-func (g granting) add(to scopeGrants, set int, r *rule) scopeGrants {
-	i, found := g.findSet(to, set)
+func (g granting) add(project, set int32, r *rule) {
+	i, found := g.find(project, set)
 	if !found {
-		to = slices.Insert(to, i, setGrants{set: set})
+		g.index = slices.Insert(g.index, i, indexed{project: project, set: set})
+		g.rules = slices.Insert(g.rules, i, nil)
 	}
-	at, _ := slices.BinarySearchFunc(to[i].rules, r, (*rule).compare)
-	to[i].rules = slices.Insert(to[i].rules, at, r)
-	to[i].unconditional = !to[i].rules[0].conditional()
-	return to
+	at, _ := slices.BinarySearchFunc(g.rules[i], r, (*rule).compare)
+	g.rules[i] = slices.Insert(slices.Clone(g.rules[i]), at, r) // The list may be shared with the grants before.
+	g.index[i].unconditional = !g.rules[i][0].conditional()
+	if project != whole {
+		g.count(set, 1)
+	}
 }
 
-func (g granting) remove(from scopeGrants, set int, r *rule) scopeGrants {
-	i, found := g.findSet(from, set)
+func (g granting) remove(project, set int32, r *rule) {
+	i, found := g.find(project, set)
 	if !found {
-		return from
+		return
 	}
-	from[i].rules = slices.DeleteFunc(from[i].rules, func(other *rule) bool { return other == r })
-	if len(from[i].rules) == 0 {
-		return slices.Delete(from, i, i+1)
+	g.rules[i] = slices.DeleteFunc(slices.Clone(g.rules[i]), func(other *rule) bool { return other == r })
+	if len(g.rules[i]) == 0 {
+		g.index, g.rules = slices.Delete(g.index, i, i+1), slices.Delete(g.rules, i, i+1)
+	} else {
+		g.index[i].unconditional = !g.rules[i][0].conditional()
 	}
-	from[i].unconditional = !from[i].rules[0].conditional()
-	return from
+	if project != whole {
+		g.count(set, -1)
+	}
 }
 
-func (g granting) findSet(in scopeGrants, set int) (int, bool) {
-	return slices.BinarySearchFunc(in, g.names[set], func(s setGrants, name string) int { return strings.Compare(g.names[s.set], name) })
+func (g granting) find(project, set int32) (int, bool) {
+	return slices.BinarySearchFunc(g.index, indexed{project: project, set: set}, func(e, wanted indexed) int {
+		return cmp.Or(cmp.Compare(e.project, wanted.project), strings.Compare(g.names[e.set], g.names[wanted.set]))
+	})
 }
 
 // count keeps onProjects.
-func (g granting) count(set, by int) {
-	i, found := slices.BinarySearchFunc(g.onProjects, set, func(c slotCount, slot int) int { return cmp.Compare(c.slot, slot) })
+func (g granting) count(set, by int32) {
+	i, found := slices.BinarySearchFunc(g.onProjects, set, func(c slotCount, slot int32) int { return cmp.Compare(c.slot, slot) })
 	if !found {
 		g.onProjects = slices.Insert(g.onProjects, i, slotCount{slot: set})
 	}

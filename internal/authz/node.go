@@ -8,53 +8,76 @@ import (
 	"github.com/iam-operator/iam-operator/internal/iam"
 )
 
-func (n *node) kind() iam.PrincipalKind {
-	switch {
-	case n.user != nil:
-		return iam.PrincipalMember
-	case n.application != nil:
-		return iam.PrincipalApplication
+// nodeOf gives a node as its entity says it is, apart from what others say of it.
+func (w *writer) nodeOf(entity iam.Entity) node {
+	n := node{entity: entity, home: w.organizations.of(entity.GetHead().OrganizationID)}
+	switch e := entity.(type) {
+	case *iam.Member:
+		n.kind, n.locked, n.invited = userNode, e.Locked != "", e.Invited
+		if e.Type == iam.TypeOwner {
+			n.kind = ownerNode
+		}
+	case *iam.Application:
+		n.kind = applicationNode
+	case *iam.Group:
+		n.kind = groupNode
 	}
-	return iam.PrincipalGroup
+	return n
+}
+
+// kindOf gives the kind of node that a bearer or a principal is.
+func kindOf(kind iam.PrincipalKind) nodeKind {
+	switch kind {
+	case iam.PrincipalOwner:
+		return ownerNode
+	case iam.PrincipalMember:
+		return userNode
+	case iam.PrincipalApplication:
+		return applicationNode
+	case iam.PrincipalGroup:
+		return groupNode
+	}
+	return noNode
 }
 
 // joins are the groups that a principal joins from its own side; a group joins none.
 func (n *node) joins() []string {
-	switch {
-	case n.user != nil:
-		return n.user.Groups
-	case n.application != nil:
-		return n.application.Groups
+	switch e := n.entity.(type) {
+	case *iam.Member:
+		return e.Groups
+	case *iam.Application:
+		return e.Groups
 	}
 	return nil
 }
 
 // setNode puts a principal or a group in the place of what had its id, and works out what groups it belongs to and what it is granted.
-func (w *writer) setNode(n *node) {
-	slot := w.slots.of(n.id)
-	w.next.slots.put(w.edit, n.id, slot)
-	n.groups = w.groupsOf(n, slot)
-	before := w.next.nodes.get(slot)
-	if before == nil {
+func (w *writer) setNode(entity iam.Entity) {
+	n, id := w.nodeOf(entity), entity.GetHead().ID
+	slot := w.slots.of(id)
+	n.groups = w.groupsOf(&n, slot)
+	before := w.next.nodes.at(slot)
+	if before.kind == noNode {
 		w.live++
+		w.next.slots.put(w.edit, id, slot)
 	}
-	if before != nil && before.kind() == n.kind() && before.home == n.home {
+	if before.kind == n.kind && before.home == n.home {
 		n.grants = before.grants
 	} else {
 		var counting []*policy
 		for _, p := range w.bound[slot] {
-			if w.counting(n, p) != nil {
+			if w.counting(&n, p) != nil {
 				counting = append(counting, p)
 			}
 		}
 		n.grants = newGrants(n.home, counting, w.sets.names)
 	}
-	w.fileNode(n)
+	w.fileNode(slot, n)
 }
 
 // groupsOf gives the slots of the groups that list a principal or that it joins, each once, by id. Groups belong to none.
-func (w *writer) groupsOf(n *node, slot int) []int {
-	if n.group != nil {
+func (w *writer) groupsOf(n *node, slot int32) []int32 {
+	if n.kind == groupNode {
 		return nil
 	}
 	ids := slices.Concat(w.listed[slot], n.joins())
@@ -63,14 +86,13 @@ func (w *writer) groupsOf(n *node, slot int) []int {
 }
 
 // fileNode puts a node where decisions look for it.
-func (w *writer) fileNode(n *node) {
-	slot := w.slots.of(n.id)
+func (w *writer) fileNode(slot int32, n node) {
 	w.next.nodes.put(w.edit, slot, n)
 	var given *grants
-	if n.group != nil && n.group.Membership == iam.MembershipDeclared {
+	if group, ok := n.entity.(*iam.Group); ok && group.Membership == iam.MembershipDeclared {
 		given = n.grants
 	}
-	if w.next.groups.get(slot) != given {
+	if *w.next.groups.at(slot) != given {
 		w.next.groups.put(w.edit, slot, given)
 	}
 }
@@ -78,26 +100,25 @@ func (w *writer) fileNode(n *node) {
 // removeNode takes away what has an id. What names it stays, and counts again should it come back.
 func (w *writer) removeNode(id string) {
 	slot := w.slots.of(id)
-	if w.next.nodes.get(slot) == nil {
+	if w.next.nodes.at(slot).kind == noNode {
 		return
 	}
 	w.live--
 	w.next.slots.remove(w.edit, id)
-	w.next.nodes.put(w.edit, slot, nil)
-	w.next.groups.put(w.edit, slot, nil)
+	w.fileNode(slot, node{})
 }
 
 // setGroup replaces a group, with nothing when it is nil, and tells those whom it lists.
 func (w *writer) setGroup(id string, to *iam.Group) {
 	var before, after []string
-	if previous := w.next.nodes.get(w.slots.of(id)); previous != nil && previous.group != nil {
-		before = previous.group.Members
-		w.changeDynamic(previous.group, without)
+	if previous, ok := w.next.nodes.at(w.slots.of(id)).entity.(*iam.Group); ok {
+		before = previous.Members
+		w.changeDynamic(previous, without)
 	}
 	if to != nil {
 		after = to.Members
 		w.changeDynamic(to, with)
-		w.setNode(&node{id: id, home: w.organizations.of(to.OrganizationID), group: to})
+		w.setNode(to)
 	} else {
 		w.removeNode(id)
 	}
@@ -119,10 +140,9 @@ func (w *writer) changeListed(member, group string, change func(ids []string, id
 	if w.listed[slot] = change(w.listed[slot], group); len(w.listed[slot]) == 0 {
 		delete(w.listed, slot)
 	}
-	if n := w.next.nodes.get(slot); n != nil {
-		changed := *n
-		changed.groups = w.groupsOf(n, slot)
-		w.fileNode(&changed)
+	if n := *w.next.nodes.at(slot); n.kind != noNode {
+		n.groups = w.groupsOf(&n, slot)
+		w.fileNode(slot, n)
 	}
 }
 
@@ -131,21 +151,25 @@ func (w *writer) changeDynamic(group *iam.Group, change func(ids []string, id st
 	if group.Membership == iam.MembershipDeclared {
 		return
 	}
-	kind := dynamicKind{w.organizations.of(group.OrganizationID), group.Membership}
+	home := w.organizations.of(group.OrganizationID)
+	kind := dynamicKind{home, group.Membership}
 	w.dynamic[kind] = change(w.dynamic[kind], group.ID)
-	w.changeOrganization(group.OrganizationID, func(o *organization) {
-		switch group.Membership {
-		case iam.MembershipAllUsers:
-			o.allUsers = w.slotsOf(w.dynamic[kind])
-		case iam.MembershipAllApplications:
-			o.allApplications = w.slotsOf(w.dynamic[kind])
-		case iam.MembershipDeclared:
-		}
-	})
+	o := *w.next.organizations.at(home)
+	switch group.Membership {
+	case iam.MembershipAllUsers:
+		o.allUsers = w.slotsOf(w.dynamic[kind])
+	case iam.MembershipAllApplications:
+		o.allApplications = w.slotsOf(w.dynamic[kind])
+	case iam.MembershipDeclared:
+	}
+	w.next.organizations.put(w.edit, home, o)
 }
 
-func (w *writer) slotsOf(ids []string) []int {
-	slots := make([]int, len(ids))
+func (w *writer) slotsOf(ids []string) []int32 {
+	if len(ids) == 0 {
+		return nil
+	}
+	slots := make([]int32, len(ids))
 	for i, id := range ids {
 		slots[i] = w.slots.of(id)
 	}

@@ -30,6 +30,15 @@ const (
 	SubjectOwner SubjectKind = "owner"
 )
 
+// exists says whether it is one of those above.
+func (k SubjectKind) exists() bool {
+	switch k {
+	case SubjectUser, SubjectApplication, SubjectAPIKey, SubjectOwner:
+		return true
+	}
+	return false
+}
+
 // Subject says who would do it.
 type Subject struct {
 	Kind SubjectKind

@@ -31,7 +31,7 @@ func (s *Snapshot) subjects(kind SubjectKind, organizationID string) []string {
 		}
 	} else {
 		for id, slot := range s.slots.all() {
-			if n := s.nodes.get(slot); n.is(kind, organizationID) {
+			if n := s.nodes.at(slot); n.is(kind) && n.entity.GetHead().OrganizationID == organizationID {
 				ids = append(ids, id)
 			}
 		}
@@ -40,14 +40,14 @@ func (s *Snapshot) subjects(kind SubjectKind, organizationID string) []string {
 	return ids
 }
 
-func (n *node) is(kind SubjectKind, organizationID string) bool {
+func (n *node) is(kind SubjectKind) bool {
 	switch kind {
 	case SubjectUser:
-		return n.user != nil && n.user.OrganizationID == organizationID
+		return n.kind.isUser()
 	case SubjectOwner:
-		return n.user != nil && n.user.OrganizationID == organizationID && n.user.Type == iam.TypeOwner
+		return n.kind == ownerNode
 	case SubjectApplication:
-		return n.application != nil && n.application.OrganizationID == organizationID
+		return n.kind == applicationNode
 	case SubjectAPIKey:
 	}
 	return false
@@ -61,10 +61,11 @@ func (v View) Scopes(r *Request, after string, limit int) (found []Scope, next s
 	if b.organization == nil {
 		return nil, ""
 	}
-	scopes := map[string]Scope{"organization": {OrganizationID: b.organization.ID}} // The default Project has the same id.
+	home := b.organization.id
+	scopes := map[string]Scope{"organization": {OrganizationID: home}} // The default Project has the same id.
 	for id, project := range v.snapshot.projects.all() {
-		if project.OrganizationID == b.organization.ID {
-			scopes["project:"+id] = Scope{OrganizationID: b.organization.ID, ProjectID: id}
+		if project.OrganizationID == home {
+			scopes["project:"+id] = Scope{OrganizationID: home, ProjectID: id}
 		}
 	}
 	cursors, next := page(slices.Sorted(maps.Keys(scopes)), after, limit, func(cursor string) bool {

@@ -33,10 +33,10 @@ type resourceSets struct {
 // bitset is a set of slots.
 type bitset []uint64
 
-func (b bitset) has(slot int) bool { return slot>>6 < len(b) && b[slot>>6]>>(slot&63)&1 == 1 }
+func (b bitset) has(slot int32) bool { return int(slot>>6) < len(b) && b[slot>>6]>>(slot&63)&1 == 1 }
 
-func (b bitset) with(slot int) bitset {
-	for slot>>6 >= len(b) {
+func (b bitset) with(slot int32) bitset {
+	for int(slot>>6) >= len(b) {
 		b = append(b, 0)
 	}
 	b[slot>>6] |= 1 << (slot & 63)
@@ -46,7 +46,7 @@ func (b bitset) with(slot int) bitset {
 // holders are the sets that hold one permission: those that name it in full, and those that name it by wildcards.
 type holders [4]bitset
 
-func (h *holders) has(slot int) bool {
+func (h *holders) has(slot int32) bool {
 	return h[0].has(slot) || h[1].has(slot) || h[2].has(slot) || h[3].has(slot)
 }
 
@@ -70,10 +70,11 @@ func (p *permissionSets) holding(wanted iam.Permission) holders {
 func compileSets(bySlot []*iam.PermissionSet) permissionSets {
 	compiled := permissionSets{services: map[string]*serviceSets{}, bySlot: slices.Clone(bySlot)}
 	extra := contributedServices(bySlot)
-	for slot, set := range bySlot {
+	for i, set := range bySlot {
 		if set == nil {
 			continue
 		}
+		slot := int32(i) //nolint:gosec // there are some hundred sets
 		if set.ScopeType == iam.ScopeProjects {
 			compiled.projects = compiled.projects.with(slot)
 		}
@@ -107,7 +108,7 @@ func permissionsOf(set *iam.PermissionSet) []iam.Permission {
 	return permissions
 }
 
-func (p *permissionSets) add(permission iam.Permission, slot int) {
+func (p *permissionSets) add(permission iam.Permission, slot int32) {
 	service := p.services[permission.Service]
 	if service == nil {
 		service = &serviceSets{resources: map[string]*resourceSets{}}
@@ -136,17 +137,17 @@ func (s *serviceSets) at(resource string) *resourceSets {
 
 // setSlots gives names of sets their slots. Names are told apart as the API server does, in lower case.
 type setSlots struct {
-	byName map[string]int
+	byName map[string]int32
 	// names and bySlot are what a slot stands for; there need not be such a set.
 	names  []string
 	bySlot []*iam.PermissionSet
 }
 
-func (s *setSlots) slot(name string) int {
+func (s *setSlots) slot(name string) int32 {
 	name = strings.ToLower(name)
 	slot, found := s.byName[name]
 	if !found {
-		slot = len(s.bySlot)
+		slot = int32(len(s.bySlot)) //nolint:gosec // there are some hundred sets
 		s.byName[name] = slot
 		s.names = append(s.names, name)
 		s.bySlot = append(s.bySlot, nil)

@@ -18,13 +18,13 @@ import (
 // is asked about, and goes on from there by numbers.
 type Snapshot struct {
 	revision     store.Revision
-	keys         table[*apiKey]
-	keysByDigest table[*apiKey]
-	slots        table[int]
-	nodes        vector[*node]
+	keys         table[apiKey]
+	keysByDigest table[*iam.APIKey]
+	slots        table[int32]
+	nodes        vector[node]
 	// groups has what declared groups are granted, by slot: what is in nodes, without the way through the node.
 	groups        vector[*grants]
-	organizations vector[*organization]
+	organizations vector[organization]
 	projects      table[project]
 	sets          permissionSets
 
@@ -32,32 +32,49 @@ type Snapshot struct {
 	writer *writer
 }
 
-// node is who can be granted something: a user, an application or a group, of which it has one.
+// node is who can be granted something: a user, an application or a group. What decisions need is here, in one line of the
+// processor's cache; the rest is behind entity.
 type node struct {
-	id     string
-	home   int
+	entity iam.Entity // nil for a slot that nobody has
 	grants *grants
 	// groups are the slots of those that list it or that it joins, each once, by id.
-	groups      []int
-	user        *iam.Member
-	application *iam.Application
-	group       *iam.Group
+	groups []int32
+	home   int32
+	kind   nodeKind
+	// locked and invited are a user's.
+	locked, invited bool
 }
 
-// organization is an Organization with the slots of its dynamic groups, by id.
+type nodeKind uint8
+
+const (
+	noNode nodeKind = iota
+	userNode
+	ownerNode
+	applicationNode
+	groupNode
+)
+
+func (k nodeKind) isUser() bool { return k == userNode || k == ownerNode }
+
+// organization is an Organization with the slots of its owner, and of its dynamic groups by id.
 type organization struct {
-	*iam.Organization
-	allUsers, allApplications []int
+	id                        string // empty where there is none
+	owner                     int32
+	allUsers, allApplications []int32
 }
 
 type project struct {
 	*iam.Project
-	slot, home int
+	slot, home int32
 }
 
 type apiKey struct {
 	*iam.APIKey
-	bearer, home int
+	// expires is when, in nanoseconds since 1970; never if zero.
+	expires      int64
+	bearer, home int32
+	kind         nodeKind
 }
 
 // Revision of the store that the snapshot shows.
@@ -67,12 +84,19 @@ func (s *Snapshot) Revision() store.Revision { return s.revision }
 type bearer struct {
 	*node
 	organization *organization
-	kind         iam.PrincipalKind
 }
 
 // principal says who a bearer is.
 func (b *bearer) principal() Principal {
-	return Principal{Kind: b.kind, ID: b.id, OrganizationID: b.organization.ID}
+	kind := iam.PrincipalMember
+	switch b.kind {
+	case ownerNode:
+		kind = iam.PrincipalOwner
+	case applicationNode:
+		kind = iam.PrincipalApplication
+	case noNode, userNode, groupNode:
+	}
+	return Principal{Kind: kind, ID: b.entity.GetHead().ID, OrganizationID: b.organization.id}
 }
 
 // Decide answers a request at a time, which is for the server's clock to say.
@@ -96,7 +120,7 @@ func (s *Snapshot) Decide(r *Request, now time.Time) Decision {
 		d.Reason = ReasonUnknownScope
 		return d
 	}
-	if b.kind == iam.PrincipalOwner {
+	if b.kind == ownerNode {
 		d.Allowed, d.Reason = true, ReasonOwner
 		return d
 	}
@@ -111,23 +135,16 @@ func (s *Snapshot) find(subject Subject, now time.Time, b *bearer) Reason {
 		if !found {
 			return ReasonUnknownSubject
 		}
-		return s.bearerOf(key, now, b)
+		return s.bearerOf(&key, now, b)
 	}
-	n := s.node(subject.ID)
-	switch subject.Kind {
-	case SubjectUser, SubjectOwner:
-		if n == nil || n.user == nil || subject.Kind == SubjectOwner && n.user.Type != iam.TypeOwner {
-			return ReasonUnknownSubject
-		}
-		return s.findUser(n, b)
-	case SubjectApplication:
-		if n == nil || n.application == nil {
-			return ReasonUnknownSubject
-		}
-		return s.findApplication(n, b)
-	case SubjectAPIKey:
+	slot, n := s.node(subject.ID)
+	switch {
+	case !subject.Kind.exists():
+		return ReasonMalformed
+	case !n.is(subject.Kind):
+		return ReasonUnknownSubject
 	}
-	return ReasonMalformed
+	return s.count(slot, n, b)
 }
 
 // homeOf gives the Organization that a subject belongs to which counts for nothing; empty if there is no such subject.
@@ -138,83 +155,58 @@ func (s *Snapshot) homeOf(subject Subject) string {
 		}
 		return ""
 	}
-	switch n := s.node(subject.ID); {
-	case n == nil:
-		return ""
-	case n.user != nil && subject.Kind != SubjectApplication:
-		return n.user.OrganizationID
-	case n.application != nil && subject.Kind == SubjectApplication:
-		return n.application.OrganizationID
+	_, n := s.node(subject.ID)
+	if subject.Kind == SubjectApplication && n.kind == applicationNode || subject.Kind != SubjectApplication && n.kind.isUser() {
+		return n.entity.GetHead().OrganizationID
 	}
 	return ""
 }
 
-func (s *Snapshot) node(id string) *node {
+// node gives what has an id; an empty one if nothing has.
+func (s *Snapshot) node(id string) (slot int32, n *node) {
 	slot, found := s.slots.get(id)
 	if !found {
-		return nil
+		return whole, &node{}
 	}
-	return s.nodes.get(slot)
+	return slot, s.nodes.at(slot)
 }
 
 // bearerOf gives for whom a key acts.
 func (s *Snapshot) bearerOf(key *apiKey, now time.Time, b *bearer) Reason {
-	if !key.Live(now) {
+	if key.expires != 0 && now.UnixNano() >= key.expires {
 		return ReasonKeyExpired
 	}
-	n := s.nodes.get(key.bearer)
-	if n == nil || n.home != key.home {
-		return ReasonBearerGone
-	}
-	if key.BearerKind == iam.PrincipalApplication {
-		if n.application == nil {
-			return ReasonBearerGone
-		}
-		return s.findApplication(n, b)
-	}
-	isOwner := key.BearerKind == iam.PrincipalOwner
-	if !isOwner && key.BearerKind != iam.PrincipalMember || n.user == nil || isOwner != (n.user.Type == iam.TypeOwner) {
+	n := s.nodes.at(key.bearer)
+	if n.home != key.home || n.kind != key.kind || n.kind == noNode {
 		return ReasonBearerGone
 	}
 	// The id stays when the Organization is handed over; the predecessor's key must not.
-	if isOwner && !strings.EqualFold(key.OwnerEmail, n.user.Email) {
+	if n.kind == ownerNode && !strings.EqualFold(key.OwnerEmail, n.entity.(*iam.Member).Email) {
 		return ReasonBearerGone
 	}
-	return s.findUser(n, b)
+	return s.count(key.bearer, n, b)
 }
 
-func (s *Snapshot) findUser(n *node, b *bearer) Reason {
-	home := s.organizations.get(n.home)
-	isOwner := n.user.Type == iam.TypeOwner
+// count says whether a user or an application counts.
+func (s *Snapshot) count(slot int32, n *node, b *bearer) Reason {
+	home := s.organizations.at(n.home)
 	// The owner is who row and Organization both say it is. Where they differ, it is nobody.
-	if home == nil || home.Organization == nil || isOwner != (n.id == home.OwnerID) {
+	if home.id == "" || (n.kind == ownerNode) != (slot == home.owner) {
 		return ReasonBearerGone
 	}
-	b.node, b.organization, b.kind = n, home, iam.PrincipalMember
-	if isOwner {
-		b.kind = iam.PrincipalOwner
-	}
+	b.node, b.organization = n, home
 	switch {
-	case n.user.Locked != "":
+	case n.locked:
 		return ReasonLocked
-	case n.user.Invited:
+	case n.invited:
 		return ReasonInvited
 	}
 	return ""
 }
 
-func (s *Snapshot) findApplication(n *node, b *bearer) Reason {
-	home := s.organizations.get(n.home)
-	if home == nil || home.Organization == nil {
-		return ReasonBearerGone
-	}
-	b.node, b.organization, b.kind = n, home, iam.PrincipalApplication
-	return ""
-}
-
 // reaches gives the slot of a scope's Project, or whole, and says whether the scope is in the bearer's Organization.
-func (s *Snapshot) reaches(b *bearer, scope Scope) (slot int, there bool) {
-	if scope.OrganizationID != "" && scope.OrganizationID != b.organization.ID {
+func (s *Snapshot) reaches(b *bearer, scope Scope) (slot int32, there bool) {
+	if scope.OrganizationID != "" && scope.OrganizationID != b.organization.id {
 		return whole, false
 	}
 	if scope.ProjectID == "" {
@@ -233,37 +225,35 @@ func (s *Snapshot) sources(b *bearer, into []*grants) []*grants {
 		into = append(into, b.grants)
 	}
 	for _, slot := range b.groups {
-		if g := s.groups.get(slot); g != nil && g.home == b.home {
+		if g := *s.groups.at(slot); g != nil && g.home == b.home {
 			into = append(into, g)
 		}
 	}
 	dynamic := b.organization.allUsers
-	if b.kind == iam.PrincipalApplication {
+	if b.kind == applicationNode {
 		dynamic = b.organization.allApplications
 	}
 	for _, slot := range dynamic {
-		if n := s.nodes.get(slot); n != nil && n.grants != nil {
-			into = append(into, n.grants)
+		if g := s.nodes.at(slot).grants; g != nil {
+			into = append(into, g)
 		}
 	}
 	return into
 }
 
 // search looks for a rule that allows: first for one without a condition, then for one whose condition holds.
-func (s *Snapshot) search(b *bearer, r *Request, project int, now time.Time, d *Decision) {
+func (s *Snapshot) search(b *bearer, r *Request, project int32, now time.Time, d *Decision) {
 	holding := s.sets.holding(r.Permission)
 	var buffer [manySources]*grants
 	sources := s.sources(b, buffer[:0])
 	conditional := false
 	for _, g := range sources {
-		for onProject, scope := range [2]scopeGrants{g.organization, g.on(project)} {
-			at, more := s.unconditional(scope, &holding, onProject == 1)
-			if at != nil {
-				s.grant(d, at, 0)
-				return
-			}
-			conditional = conditional || more
+		at, more := s.unconditional(g, project, &holding)
+		if at >= 0 {
+			s.grant(d, g, at, 0)
+			return
 		}
+		conditional = conditional || more
 	}
 	switch {
 	case conditional:
@@ -275,23 +265,24 @@ func (s *Snapshot) search(b *bearer, r *Request, project int, now time.Time, d *
 	}
 }
 
-// gives says whether a grant is of a permission, on a Project or on the Organization as a whole.
-func (s *Snapshot) gives(at *setGrants, holding *holders, onProject bool) bool {
-	return holding.has(at.set) && (!onProject || s.sets.projects.has(at.set))
+// gives says whether an entry is of a permission.
+func (s *Snapshot) gives(e indexed, holding *holders) bool {
+	return holding.has(e.set) && (e.project == whole || s.sets.projects.has(e.set))
 }
 
-// unconditional gives the first grant of a scope that needs no condition, or says whether there are any that do.
-func (s *Snapshot) unconditional(scope scopeGrants, holding *holders, onProject bool) (at *setGrants, conditional bool) {
-	for i := range scope {
-		if !s.gives(&scope[i], holding, onProject) {
-			continue
+// unconditional gives the first entry of an index that reaches a scope and needs no condition, or -1, and whether there are any that do.
+func (s *Snapshot) unconditional(g *grants, project int32, holding *holders) (at int, conditional bool) {
+	for _, part := range g.reaching(project) {
+		for i := part.from; i < part.to; i++ {
+			if e := g.index[i]; s.gives(e, holding) {
+				if e.unconditional {
+					return i, false
+				}
+				conditional = true
+			}
 		}
-		if scope[i].unconditional {
-			return &scope[i], false
-		}
-		conditional = true
 	}
-	return nil, conditional
+	return -1, conditional
 }
 
 // elsewhere says whether a permission is granted on Projects; it is asked when it is not where it was asked for.
@@ -306,21 +297,22 @@ func (s *Snapshot) elsewhere(sources []*grants, holding *holders) bool {
 	return false
 }
 
-func (s *Snapshot) grant(d *Decision, by *setGrants, i int) {
-	d.Allowed, d.Reason, d.Grant = true, ReasonGranted, s.grantOf(by, i)
+// grant allows by a rule of an entry.
+func (s *Snapshot) grant(d *Decision, g *grants, entry, rule int) {
+	d.Allowed, d.Reason, d.Grant = true, ReasonGranted, s.grantOf(g, entry, rule)
 }
 
 // grantOf names a grant.
-func (s *Snapshot) grantOf(by *setGrants, i int) Grant {
-	g := by.rules[i].Grant
-	g.PermissionSet = s.sets.bySlot[by.set].Name
-	return g
+func (s *Snapshot) grantOf(g *grants, entry, rule int) Grant {
+	named := g.rules[entry][rule].Grant
+	named.PermissionSet = s.sets.bySlot[g.index[entry].set].Name
+	return named
 }
 
 var inputs = sync.Pool{New: func() any { return new(condition.Input) }}
 
 // evaluate tries the rules with conditions, all of which are of this permission and scope.
-func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, project int, now time.Time, d *Decision) {
+func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, project int32, now time.Time, d *Decision) {
 	input := inputs.Get().(*condition.Input)
 	defer inputs.Put(input)
 	attributes := r.Attributes
@@ -330,9 +322,9 @@ func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, pro
 	input.Reset(attributes)
 	d.Reason = ReasonConditionFalse
 	for _, g := range sources {
-		for onProject, scope := range [2]scopeGrants{g.organization, g.on(project)} {
-			for i := range scope {
-				if s.gives(&scope[i], holding, onProject == 1) && s.anyHolds(&scope[i], input, d) {
+		for _, part := range g.reaching(project) {
+			for i := part.from; i < part.to; i++ {
+				if s.gives(g.index[i], holding) && s.anyHolds(g, i, input, d) {
 					return
 				}
 			}
@@ -340,21 +332,21 @@ func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, pro
 	}
 }
 
-// anyHolds tries the rules that give one set. Of a refusal, the first rule is named whose condition could not be evaluated; without
+// anyHolds tries the rules of an entry. Of a refusal, the first rule is named whose condition could not be evaluated; without
 // one, the first of all.
-func (s *Snapshot) anyHolds(at *setGrants, input *condition.Input, d *Decision) bool {
-	for i, r := range at.rules {
+func (s *Snapshot) anyHolds(g *grants, entry int, input *condition.Input, d *Decision) bool {
+	for i, r := range g.rules[entry] {
 		holds, err := r.holds(input)
 		switch {
 		case holds:
-			s.grant(d, at, i)
+			s.grant(d, g, entry, i)
 			return true
 		case err != nil:
 			if d.ConditionErrors++; d.ConditionErrors == 1 {
-				d.Reason, d.Err, d.Grant = ReasonConditionFailed, err, s.grantOf(at, i)
+				d.Reason, d.Err, d.Grant = ReasonConditionFailed, err, s.grantOf(g, entry, i)
 			}
 		case d.Grant.PolicyID == "":
-			d.Grant = s.grantOf(at, i)
+			d.Grant = s.grantOf(g, entry, i)
 		}
 	}
 	return false

@@ -124,21 +124,23 @@ type vector[V any] struct {
 	owner  *edit
 }
 
-func (v *vector[V]) get(i int) (value V) {
-	if i/fanout >= len(v.chunks) || v.chunks[i/fanout] == nil {
-		return value
+// at gives an entry to read; the zero V if there is none.
+func (v *vector[V]) at(i int32) *V {
+	if chunk := int(i) / fanout; chunk < len(v.chunks) && v.chunks[chunk] != nil {
+		return &v.chunks[chunk].below[i%fanout]
 	}
-	return v.chunks[i/fanout].below[i%fanout]
+	return new(V)
 }
 
-func (v *vector[V]) put(by *edit, i int, value V) {
+func (v *vector[V]) put(by *edit, i int32, value V) {
 	if v.owner != by {
 		v.chunks, v.owner = slices.Clone(v.chunks), by
 	}
-	for i/fanout >= len(v.chunks) {
+	chunk := int(i) / fanout
+	for chunk >= len(v.chunks) {
 		v.chunks = append(v.chunks, nil)
 	}
-	at := &v.chunks[i/fanout]
+	at := &v.chunks[chunk]
 	*at = (*at).own(by)
 	(*at).below[i%fanout] = value
 }

@@ -19,8 +19,8 @@ type writer struct {
 	// live is how many of the principals and groups are there.
 	live int
 	// listed are the groups that list a principal, by id, and bound the policies that name one; both by its slot.
-	listed map[int][]string
-	bound  map[int][]*policy
+	listed map[int32][]string
+	bound  map[int32][]*policy
 	// dynamic are the ids of an Organization's dynamic groups.
 	dynamic    map[dynamicKind][]string
 	policies   map[string]*policy
@@ -32,17 +32,17 @@ type writer struct {
 }
 
 type dynamicKind struct {
-	organization int
+	organization int32
 	membership   iam.Membership
 }
 
 // slots gives ids their slots.
-type slots map[string]int
+type slots map[string]int32
 
-func (s slots) of(id string) int {
+func (s slots) of(id string) int32 {
 	slot, found := s[id]
 	if !found {
-		slot = len(s)
+		slot = int32(len(s)) //nolint:gosec // there is no memory for so many
 		s[id] = slot
 	}
 	return slot
@@ -51,8 +51,8 @@ func (s slots) of(id string) int {
 // NewSnapshot builds a snapshot of what a store holds.
 func NewSnapshot(entities []iam.Entity, revision store.Revision) *Snapshot {
 	w := &writer{
-		edit: &edit{}, next: &Snapshot{}, slots: slots{}, organizations: slots{}, projects: slots{}, listed: map[int][]string{},
-		bound: map[int][]*policy{}, policies: map[string]*policy{}, sets: setSlots{byName: map[string]int{}}, setNames: map[string]string{},
+		edit: &edit{}, next: &Snapshot{}, slots: slots{}, organizations: slots{}, projects: slots{}, listed: map[int32][]string{},
+		bound: map[int32][]*policy{}, policies: map[string]*policy{}, sets: setSlots{byName: map[string]int32{}}, setNames: map[string]string{},
 		dynamic: map[dynamicKind][]string{}, conditions: conditions{}, setsChanged: true,
 	}
 	// What others need comes first, so that little is worked out twice.
@@ -110,13 +110,11 @@ func (s *Snapshot) Wasteful() bool {
 func (w *writer) put(entity iam.Entity) {
 	switch e := entity.(type) {
 	case *iam.Organization:
-		w.changeOrganization(e.ID, func(o *organization) { o.Organization = e })
+		w.setOrganization(e.ID, e)
 	case *iam.Project:
 		w.next.projects.put(w.edit, e.ID, project{e, w.projects.of(e.ID), w.organizations.of(e.OrganizationID)})
-	case *iam.Member:
-		w.setNode(&node{id: e.ID, home: w.organizations.of(e.OrganizationID), user: e})
-	case *iam.Application:
-		w.setNode(&node{id: e.ID, home: w.organizations.of(e.OrganizationID), application: e})
+	case *iam.Member, *iam.Application:
+		w.setNode(e)
 	case *iam.Group:
 		w.setGroup(e.ID, e)
 	case *iam.APIKey:
@@ -131,7 +129,7 @@ func (w *writer) put(entity iam.Entity) {
 func (w *writer) remove(kind iam.Kind, id string) {
 	switch kind {
 	case iam.KindOrganization:
-		w.changeOrganization(id, func(o *organization) { o.Organization = nil })
+		w.setOrganization(id, nil)
 	case iam.KindProject:
 		w.next.projects.remove(w.edit, id)
 	case iam.KindMember, iam.KindApplication:
@@ -148,23 +146,22 @@ func (w *writer) remove(kind iam.Kind, id string) {
 	}
 }
 
-// changeOrganization changes a copy of an Organization's entry. The dynamic groups are kept in mind while the Organization is not there.
-func (w *writer) changeOrganization(id string, change func(*organization)) {
+// setOrganization replaces an Organization, with nothing when it is nil. Its dynamic groups are kept in mind while it is not there.
+func (w *writer) setOrganization(id string, to *iam.Organization) {
 	slot := w.organizations.of(id)
-	var o organization
-	if before := w.next.organizations.get(slot); before != nil {
-		o = *before
+	o := *w.next.organizations.at(slot)
+	o.id, o.owner = "", whole
+	if to != nil {
+		o.id, o.owner = to.ID, w.slots.of(to.OwnerID)
 	}
-	change(&o)
-	w.next.organizations.put(w.edit, slot, &o)
+	w.next.organizations.put(w.edit, slot, o)
 }
 
 // setKey files a key, or nothing when it is nil, by its access key and by its digest.
 func (w *writer) setKey(id string, to *iam.APIKey) {
-	before, found := w.next.keys.get(id)
-	if found {
+	if before, found := w.next.keys.get(id); found {
 		// A digest is one key's: whoever had it first may not take it from the next.
-		if holder, _ := w.next.keysByDigest.get(before.Digest); holder == before {
+		if holder, _ := w.next.keysByDigest.get(before.Digest); holder == before.APIKey {
 			w.next.keysByDigest.remove(w.edit, before.Digest)
 		}
 	}
@@ -172,9 +169,12 @@ func (w *writer) setKey(id string, to *iam.APIKey) {
 		w.next.keys.remove(w.edit, id)
 		return
 	}
-	key := &apiKey{to, w.slots.of(to.BearerID), w.organizations.of(to.OrganizationID)}
+	key := apiKey{APIKey: to, bearer: w.slots.of(to.BearerID), home: w.organizations.of(to.OrganizationID), kind: kindOf(to.BearerKind)}
+	if to.ExpiresAt != nil {
+		key.expires = to.ExpiresAt.UnixNano()
+	}
 	w.next.keys.put(w.edit, id, key)
-	w.next.keysByDigest.put(w.edit, to.Digest, key)
+	w.next.keysByDigest.put(w.edit, to.Digest, to)
 }
 
 // setPermissionSet gives a set's slot to it, or takes it away when it is nil.
@@ -217,7 +217,7 @@ func (w *writer) setPolicy(id string, to *iam.Policy) {
 }
 
 // changePolicy replaces one version of a policy by another, either of which may be nil, at the principal that both name.
-func (w *writer) changePolicy(principal int, before, after *policy) {
+func (w *writer) changePolicy(principal int32, before, after *policy) {
 	bound := w.bound[principal]
 	if before != nil {
 		bound = slices.DeleteFunc(bound, func(p *policy) bool { return p == before })
@@ -228,16 +228,15 @@ func (w *writer) changePolicy(principal int, before, after *policy) {
 	if w.bound[principal] = bound; len(bound) == 0 {
 		delete(w.bound, principal)
 	}
-	if n := w.next.nodes.get(principal); n != nil {
-		changed := *n
-		changed.grants = n.grants.replace(n.home, w.counting(n, before), w.counting(n, after), w.sets.names)
-		w.fileNode(&changed)
+	if n := *w.next.nodes.at(principal); n.kind != noNode {
+		n.grants = n.grants.replace(n.home, w.counting(&n, before), w.counting(&n, after), w.sets.names)
+		w.fileNode(principal, n)
 	}
 }
 
 // counting gives a policy if it counts for a principal: if it means one of this kind, and is of the same Organization. Otherwise nil.
 func (w *writer) counting(n *node, p *policy) *policy {
-	if p == nil || p.PrincipalKind != n.kind() || w.organizations.of(p.OrganizationID) != n.home {
+	if p == nil || kindOf(p.PrincipalKind) != n.kind || w.organizations.of(p.OrganizationID) != n.home {
 		return nil
 	}
 	return p
@@ -271,7 +270,7 @@ func (w *writer) compile(p *iam.Policy) *policy {
 	return compiled
 }
 
-func distinct(slots []int) []int {
+func distinct(slots []int32) []int32 {
 	slices.Sort(slots)
 	return slices.Compact(slots)
 }
