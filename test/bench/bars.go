@@ -33,7 +33,7 @@ func bars(sizes []int, all []figures) []bar {
 	for _, f := range all {
 		if f.Engine == oursName && f.Failed == "" {
 			ours = append(ours, f)
-		} else if f.Engine == oursName || strings.Contains(f.Failed, errDiffer.Error()) || strings.Contains(f.Failed, errNotSeen.Error()) {
+		} else if f.Failed != "" && (f.Engine == oursName || !f.OverLimit) {
 			missing.missed = append(missing.missed, fmt.Sprintf("%s with %s: %s", f.Engine, thousands(f.Size), f.Failed))
 		}
 	}
@@ -82,24 +82,25 @@ func allocsBar(ours []figures) bar {
 	return b
 }
 
-// growthBar compares the medians of the smallest world with those of the largest one.
+// growthBar compares the medians of the smallest world with those of the largest one. Denials and unknown keys are shown, but
+// not held to it by themselves.
 func growthBar(ours []figures) bar {
 	bySize := func(a, b figures) int { return a.Size - b.Size }
 	small, large := slices.MinFunc(ours, bySize), slices.MaxFunc(ours, bySize)
 	b := bar{what: fmt.Sprintf("medians grow at most %.1f× from %s to %s policies", maxGrowth, thousands(small.Size), thousands(large.Size))}
 	var seen []string
-	compare := func(what string, from, to float64) {
-		if from == 0 || to == 0 {
+	compare := func(what string, from, to float64, isHeld bool) {
+		if from == 0 {
 			return
 		}
 		seen = append(seen, fmt.Sprintf("%s %.2f×", what, to/from))
-		if to/from > maxGrowth {
+		if isHeld && to/from > maxGrowth {
 			b.missed = append(b.missed, fmt.Sprintf("%s %.2f×", what, to/from))
 		}
 	}
-	compare("all", small.Median, large.Median)
+	compare("all", small.Median, large.Median, true)
 	for _, c := range classes() {
-		compare(string(c), small.Classes[c].Median, large.Classes[c].Median)
+		compare(string(c), small.Classes[c].Median, large.Classes[c].Median, c == withoutCondition || c == withCondition)
 	}
 	b.seen = strings.Join(seen, ", ")
 	return b
@@ -133,7 +134,11 @@ func printBars(out io.Writer, all []bar) bool {
 	held := true
 	for _, b := range all {
 		if len(b.missed) == 0 {
-			fmt.Fprintf(out, "held:   %s (%s)\n", b.what, b.seen)
+			fmt.Fprintf(out, "held:   %s", b.what)
+			if b.seen != "" {
+				fmt.Fprintf(out, ": %s", b.seen)
+			}
+			fmt.Fprintln(out)
 			continue
 		}
 		held = false

@@ -65,7 +65,8 @@ func (w *world) byOrganization() []*world {
 	all := make([]*world, 0, len(w.organizations))
 	for _, id := range w.organizations {
 		part := &world{
-			seed: w.seed, size: w.size, organizations: []string{id}, projects: map[string][]string{id: w.projects[id]}, holders: w.holders,
+			seed: w.seed, size: w.size, organizations: []string{id}, projects: map[string][]string{id: w.projects[id]},
+			holders: w.holders, projectSets: w.projectSets,
 		}
 		parts[id] = part
 		all = append(all, part)

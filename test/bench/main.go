@@ -117,7 +117,7 @@ func (o *options) measureOne() {
 		}
 	}
 	limits := newWatch(func(why string) {
-		report(figures{Engine: c.name, Size: o.sizes[0], Questions: o.requests, Failed: why})
+		report(figures{Engine: c.name, Size: o.sizes[0], Questions: o.requests, Failed: why, OverLimit: true})
 		os.Exit(0)
 	})
 	report(measure(c, newWorld(o.seed, o.sizes[0], o.requests), limits))

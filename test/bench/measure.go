@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,8 +33,9 @@ const (
 type figures struct {
 	Engine string
 	Size   int
-	// Failed says why there is no more than this; empty if all went well.
-	Failed string
+	// Failed says why there is no more than this; empty if all went well. OverLimit says that it took too long, or too much.
+	Failed    string
+	OverLimit bool
 	// Checked is how many answers were compared with the reference's, of all Questions.
 	Checked, Questions int
 	Build              time.Duration
@@ -87,7 +89,7 @@ func measure(c *contestant, w *world, limits *watch) (f figures) {
 }
 
 func (f *figures) failed(format string, args ...any) figures {
-	f.Failed = fmt.Sprintf(format, args...)
+	f.Failed = strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 	return *f
 }
 

@@ -34,7 +34,7 @@ func printTable(out io.Writer, size int, all []figures) {
 	for _, f := range all {
 		title := find(f.Engine).title
 		if f.Failed != "" {
-			fmt.Fprintf(t, "%s\t\t\t\t\t\t\t\t\t%s\t\n", title, f.Failed)
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t-\t-\t-\t%s\t\n", title, shortly(f))
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.0f\t%.1f\t%s\t%s\t%s\t%s\t\n", title, nanoseconds(f.Median), nanoseconds(f.Mean), nanoseconds(f.P99),
@@ -59,6 +59,14 @@ func printClasses(out io.Writer, f figures) {
 		}
 	}
 	_ = t.Flush()
+}
+
+// shortly says why there are no figures. What went wrong is said where bars are.
+func shortly(f figures) string {
+	if f.OverLimit {
+		return f.Failed
+	}
+	return "FAILED"
 }
 
 // equal says how many answers were compared.

@@ -47,11 +47,9 @@ func (f *figures) updates(e engine, w *world, ready []asked) error {
 // without gives a version of a policy that grants something else than a permission.
 func (p *policy) without(w *world, permission string) *policy {
 	set := ""
-	for _, holders := range w.holders {
-		for _, name := range holders {
-			if !slices.Contains(w.holders[permission], name) && (set == "" || name < set) {
-				set = name
-			}
+	for name := range w.projectSets {
+		if !slices.Contains(w.holders[permission], name) && (set == "" || name < set) {
+			set = name
 		}
 	}
 	changed := *p.entity

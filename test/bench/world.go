@@ -23,8 +23,10 @@ type world struct {
 	principals    []*principal
 	policies      []*policy
 	// holders are, for every permission that is asked for, the sets that hold it.
-	holders   map[string][]string
-	questions []*question
+	holders map[string][]string
+	// projectSets are all permission sets there are, and whether each can be granted on a Project.
+	projectSets map[string]bool
+	questions   []*question
 }
 
 // principal is somebody who may ask.
@@ -275,7 +277,9 @@ func (w *world) hold(sets []*iam.PermissionSet) {
 			extra = append(extra, iam.ContributedServices(permissions[i])...)
 		}
 	}
+	w.projectSets = map[string]bool{}
 	for i, set := range sets {
+		w.projectSets[set.Name] = set.ScopeType == iam.ScopeProjects
 		permissions[i] = iam.ExpandPermissions(set.ScopeType, permissions[i], extra)
 	}
 	for _, q := range w.questions {
