@@ -5,8 +5,10 @@ package authzen
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -33,10 +35,22 @@ func ParseBaseURL(text string) (BaseURL, error) {
 		return BaseURL{}, errors.New("its scheme must be https: secret keys are shown there")
 	case parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
 		return BaseURL{}, errors.New("it must have a host, perhaps a port and a path, and nothing else")
+	case !certifiable(parsed.Hostname()):
+		return BaseURL{}, errors.New("its host must be an IP address without a zone, or a name of ASCII letters, digits, hyphens and dots, for which a certificate can be made; write any other in punycode (xn--…)")
 	case strings.ContainsAny(parsed.EscapedPath(), "{}%") || parsed.Path != "" && path.Clean(parsed.Path) != parsed.Path:
 		return BaseURL{}, errors.New("its path must be plain, without escapes, dots and empty parts")
 	}
 	return BaseURL{url: parsed}, nil
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*$`)
+
+// certifiable says whether a certificate can name a host.
+func certifiable(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Zone() == ""
+	}
+	return hostName.MatchString(host)
 }
 
 // Host is the name or address in the URL, without port.

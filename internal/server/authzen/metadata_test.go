@@ -98,6 +98,7 @@ func TestBaseURL(t *testing.T) {
 		"http://pdp.example.com": false, "pdp.example.com": false, "https://": false, "https:///x": false, "https://a@pdp.example.com": false,
 		"https://pdp.example.com?x": false, "https://pdp.example.com/?": false, "https://pdp.example.com/#x": false, "https://pdp.example.com/a//b": false,
 		"https://pdp.example.com/../b": false, "https://pdp.example.com/a b": false, "https://pdp.example.com/{x}": false, "https://pdp example.com": false, "": false,
+		"https://xn--dcouverte-b4a.example.com": true, "https://découverte.example.com": false, "https://pdp..example.com": false, "https://pdp.example.com.": false, "https://[fe80::1%25eth0]": false,
 	} {
 		if _, err := ParseBaseURL(text); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)
