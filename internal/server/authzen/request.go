@@ -71,7 +71,9 @@ var everything = wanted{subjectID: true, action: true, resourceID: true}
 type asked struct {
 	authz.Request
 	resourceType string
-	demanded     store.Revision
+	// givesAgent says whether context.user_agent is there, be it empty.
+	givesAgent bool
+	demanded   store.Revision
 }
 
 // read checks a question, and turns it into the engine's terms.
@@ -224,7 +226,7 @@ func (a *asked) readContext(s *decisions.Session, c *environment) (err error) {
 	if a.demanded, err = s.Demands("context.at_least_revision", value(c.AtLeastRevision)); err != nil {
 		return err
 	}
-	a.Attributes.UserAgent = value(c.UserAgent)
+	a.Attributes.UserAgent, a.givesAgent = value(c.UserAgent), c.UserAgent != nil
 	if c.IP != nil {
 		if address, err := netip.ParseAddr(*c.IP); err != nil || address.Zone() != "" {
 			return wire.BadField("context.ip", "must be an IP address without a zone, not %q", wire.Cut(*c.IP))
@@ -232,11 +234,17 @@ func (a *asked) readContext(s *decisions.Session, c *environment) (err error) {
 		a.Attributes.IP = *c.IP
 	}
 	if c.Time != nil {
-		if a.Attributes.Time, err = readTime(*c.Time); err != nil {
+		if a.Attributes.Time, err = readTime(*c.Time); err != nil || !inRange(a.Attributes.Time) {
 			return wire.BadField("context.time", `must be a time such as "2026-03-02T14:30:00Z" (RFC 3339), not %q`, wire.Cut(*c.Time))
 		}
 	}
 	return nil
+}
+
+// inRange says whether a time is of a year that RFC 3339 can write, in UTC; and it is not the zero time, which is no time to the engine.
+func inRange(at time.Time) bool {
+	year := at.UTC().Year()
+	return year >= 1 && year <= 9999 && !at.IsZero()
 }
 
 // readTime reads RFC 3339, and the form without seconds that the standard's own examples have.
@@ -260,8 +268,30 @@ func (a *asked) allowed(s *decisions.Session, item int) error {
 	if err := s.MayAsk(&a.Request, item); err != nil {
 		return err
 	}
-	if !a.Attributes.Time.IsZero() && !s.MayAskAboutOthers() {
-		return s.Forbid("to give context.time", &a.Request, item)
+	return a.confine(s, item)
+}
+
+// confine has who may not ask about others ask for here and now: conditions see where the caller itself calls from, and what it calls
+// itself. With addresses of its own choosing, whoever has found a key could try from where it works.
+func (a *asked) confine(s *decisions.Session, item int) error {
+	if s.MayAskAboutOthers() {
+		return nil
 	}
+	own := s.Attributes()
+	switch {
+	case !a.Attributes.Time.IsZero():
+		return s.Forbid("to give context.time", &a.Request, item)
+	case a.Attributes.IP != "" && !sameAddress(a.Attributes.IP, own.IP):
+		return s.Forbid("to give another context.ip than the address that you call from", &a.Request, item)
+	case a.givesAgent && a.Attributes.UserAgent != own.UserAgent:
+		return s.Forbid("to give another context.user_agent than your User-Agent", &a.Request, item)
+	}
+	a.Attributes.IP, a.Attributes.UserAgent = own.IP, own.UserAgent
 	return nil
+}
+
+// sameAddress says whether an address, which may be an IPv4 address written as IPv6, is the caller's.
+func sameAddress(given, own string) bool {
+	address, err := netip.ParseAddr(given)
+	return err == nil && address.Unmap().String() == own
 }

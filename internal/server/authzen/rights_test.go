@@ -167,8 +167,60 @@ func TestGrantsAreForThoseWhoMayAskAboutOthers(t *testing.T) {
 				t.Errorf("%s does not tell the enforcement point of %s: %s", path, word, told.text)
 			}
 		}
-		if own.at("context", "reason") != "ConditionFailed" || own.at("context", "reason_user", "403") == "" {
+		if own.at("context", "reason") != "ConditionFalse" || own.at("context", "reason_user", "403") == "" {
 			t.Errorf("%s does not tell the key itself the reason: %s", path, own.text)
 		}
+	}
+}
+
+// Who may not ask about others asks for the connection that it has, whatever it says in the context.
+func TestNobodyTriesAddressesOfItsOwnChoosing(t *testing.T) {
+	agents := world.Policy("ci-agent", world.Acme, iam.PrincipalApplication, world.CI, `request.user_agent == "terraform/1"`, "RecordsRead")
+	s := serve(t, agents)
+	ci := strings.NewReplacer("records:record:read", "object_storage:bucket:read", "records/record", "bucket", `"id":"r"`, `"id":"b","properties":{"project_id":"`+world.Web+`"}`).Replace(about("application", world.CI))
+	records := about("application", world.CI)
+	for name, test := range map[string]struct {
+		body, context, from, agent string
+		status                     int
+		allowed                    bool
+		says                       string
+	}{
+		"from where it works":               {ci, ``, "10.1.2.3:1", "x", 200, true, ""},
+		"from elsewhere":                    {ci, ``, "192.0.2.7:1", "x", 200, false, ""},
+		"its own address":                   {ci, `"ip":"10.1.2.3"`, "10.1.2.3:1", "x", 200, true, ""},
+		"its own address, written as IPv6":  {ci, `"ip":"::ffff:10.1.2.3"`, "10.1.2.3:1", "x", 200, true, ""},
+		"another address":                   {ci, `"ip":"10.1.2.3"`, "192.0.2.7:1", "x", 403, false, "another context.ip than the address that you call from"},
+		"an address, from nowhere":          {ci, `"ip":"10.1.2.3"`, "@", "x", 403, false, "context.ip"},
+		"what it calls itself":              {records, ``, "192.0.2.7:1", "terraform/1", 200, true, ""},
+		"what it calls itself, said again":  {records, `"user_agent":"terraform/1"`, "192.0.2.7:1", "terraform/1", 200, true, ""},
+		"something else than it is called":  {records, `"user_agent":"terraform/1"`, "192.0.2.7:1", "curl", 403, false, "another context.user_agent than your User-Agent"},
+		"nothing, though it is called that": {records, `"user_agent":""`, "192.0.2.7:1", "terraform/1", 403, false, "context.user_agent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := strings.TrimSuffix(test.body, "}") + `,"context":{` + test.context + `}}`
+			change := func(r *http.Request) {
+				world.Show(r, world.CIKey)
+				r.RemoteAddr = test.from
+				r.Header.Set("User-Agent", test.agent)
+				r.Header.Set("X-Forwarded-For", "10.1.2.3")
+			}
+			for _, path := range []string{evaluationPath, explainPath, evaluationsPath} {
+				a := s.ask(t, path, body, change)
+				if allowed := a.body["decision"] == true; a.status != test.status || allowed != test.allowed || !strings.Contains(a.message(), test.says) {
+					t.Errorf("%s answered %d %s, want %d", path, a.status, a.text, test.status)
+				}
+			}
+			several := s.ask(t, evaluationsPath, `{"evaluations":[`+body+`]}`, change)
+			if decided := several.decisions(t); len(decided) != 1 || decided[0] != test.allowed || !strings.Contains(several.text, test.says) {
+				t.Errorf("as one of several it is answered %s", several.text)
+			}
+			places := s.ask(t, searchResourcePath, strings.NewReplacer(`"type":"bucket"`, `"type":"project"`, `"type":"records/record"`, `"type":"project"`, `"name":"read"`, `"name":"records:record:read"`).Replace(body), change)
+			if places.status != test.status || test.status == http.StatusOK && (len(places.results(t, "project")) > 0) != test.allowed {
+				t.Errorf("the search for places is answered %d %s, want %d", places.status, places.text, test.status)
+			}
+		})
+	}
+	if a := s.ask(t, evaluationPath, strings.TrimSuffix(ci, "}")+`,"context":{"ip":"10.1.2.3"}}`); a.body["decision"] != true {
+		t.Errorf("who may ask about others gives an address, and is answered %d %s", a.status, a.text)
 	}
 }

@@ -31,10 +31,10 @@ func ready(s *decisions.Session, r *http.Request, endpoint decisions.Endpoint, w
 	if err != nil {
 		return asked{}, paging{}, err
 	}
-	if !a.Attributes.Time.IsZero() && !s.MayAskAboutOthers() {
-		return asked{}, paging{}, s.Forbid("to give context.time", &a.Request, decisions.Alone)
+	p, err := newPaging(q.Page, endpoint, s.Caller().Principal.OrganizationID, &a) // Of what is asked, whatever the connection.
+	if err == nil {
+		err = a.confine(s, decisions.Alone)
 	}
-	p, err := newPaging(q.Page, endpoint, s.Caller().Principal.OrganizationID, &a)
 	return a, p, err
 }
 
