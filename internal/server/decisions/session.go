@@ -44,17 +44,28 @@ func (s *Session) open() error {
 
 // use goes on with a view. Whoever is nobody at that view is not answered from it.
 func (s *Session) use(view authz.View) error {
-	caller, known := view.Authenticate(s.secret)
-	if !known {
-		if s.service.Engine.Ready() != nil {
-			return wire.Refuse(http.StatusServiceUnavailable, "the decision engine is out of touch with its store, and does not know who you are; try again")
-		}
-		return wire.Refuse(http.StatusUnauthorized, "the secret key is unknown, has expired, or its bearer does not count")
+	caller, reason := view.Authenticate(s.secret)
+	if reason != "" {
+		return s.nobody(reason)
 	}
 	s.view, s.caller = view, caller
 	check := authz.Request{Subject: caller.Subject(), Permission: checkPermission, Scope: s.organization(), Attributes: s.Attributes()}
 	s.mayCheck = view.Decide(&check).Allowed
 	return nil
+}
+
+// Expired is the reason of a refusal of a key whose time is over.
+const Expired = "expired"
+
+// nobody refuses a secret key that does not count.
+func (s *Session) nobody(reason authz.Reason) error {
+	switch {
+	case reason == authz.ReasonStale || s.service.Engine.Ready() != nil:
+		return wire.Refuse(http.StatusServiceUnavailable, "the decision engine is out of touch with its store, and does not know who you are; try again")
+	case reason == authz.ReasonKeyExpired:
+		return &wire.Refusal{Status: http.StatusUnauthorized, Reason: Expired, Message: "the secret key has expired"}
+	}
+	return wire.Refuse(http.StatusUnauthorized, "the secret key is unknown, or its bearer does not count")
 }
 
 // secretOf gives the secret key that a request shows.

@@ -5,6 +5,7 @@ package iamapi
 import (
 	"net/http"
 
+	"github.com/iam-operator/iam-operator/internal/server/decisions"
 	"github.com/iam-operator/iam-operator/internal/server/decisions/wire"
 )
 
@@ -30,7 +31,11 @@ func errorBody(refusal *wire.Refusal) []byte {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		return invalidArguments(refusal)
 	case http.StatusUnauthorized:
-		return []byte(`{"message":"authentication is denied","method":"api_key","reason":"not_found","type":"denied_authentication"}` + "\n")
+		reason := "not_found"
+		if refusal.Reason == decisions.Expired {
+			reason = "expired"
+		}
+		return []byte(`{"message":"authentication is denied","method":"api_key","reason":"` + reason + `","type":"denied_authentication"}` + "\n")
 	case http.StatusNotFound:
 		return []byte(`{"message":"resource is not found","resource":"","resource_id":"","type":"not_found"}` + "\n")
 	}

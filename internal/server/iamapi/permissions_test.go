@@ -115,6 +115,8 @@ func TestCheckPermissionsRefuses(t *testing.T) {
 	}{
 		"no key":              {`{}`, func(r *http.Request) { r.Header.Del("X-Auth-Token") }, 401, `{"message":"authentication is denied","method":"api_key","reason":"not_found","type":"denied_authentication"}`},
 		"no such key":         {`{}`, header("X-Auth-Token", "5ec00000-0000-4000-8000-00000000ffff"), 401, `"type":"denied_authentication"`},
+		"an expired key":      {`{}`, header("X-Auth-Token", world.Secret(world.OldKey)), 401, `{"message":"authentication is denied","method":"api_key","reason":"expired","type":"denied_authentication"}`},
+		"a locked bearer":     {`{}`, header("X-Auth-Token", world.Secret(world.LucyKey)), 401, `"reason":"not_found"`},
 		"no scope":            {permissionBody(inWeb, `{"service":"a","name":"b","action":"c"}`), nil, 400, details("permissions[1].scope", "required")},
 		"an empty scope":      {permissionBody(`{"service":"a","name":"b","action":"c","project_id":""}`), nil, 400, details("permissions[0].scope", "required")},
 		"two scopes":          {permissionBody(`{"service":"a","name":"b","action":"c","project_id":"x","organization_id":"y"}`), nil, 400, details("permissions[0].scope", "constraint")},
