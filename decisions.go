@@ -21,7 +21,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/iam-operator/iam-operator/controllers"
@@ -67,6 +66,9 @@ func (d *decisionAPI) engine(ctx context.Context, mgr ctrl.Manager, database sto
 	if !d.enabled {
 		return nil, nil
 	}
+	if d.maxStaleness <= 0 {
+		return nil, fmt.Errorf("--max-staleness is longer than nothing, not %s", d.maxStaleness)
+	}
 	keys, err := controllers.LoadDigestKeys(ctx, mgr, namespace, rand.Reader)
 	if err != nil {
 		return nil, err
@@ -77,8 +79,17 @@ func (d *decisionAPI) engine(ctx context.Context, mgr ctrl.Manager, database sto
 		Failed: func(err error) { logger.Error(err, "The decision engine can't read the store; it is tried again") },
 	})
 	ready := func(*http.Request) error { return engine.Ready() }
-	return engine, errors.Join(mgr.Add(manager.RunnableFunc(engine.Run)), mgr.AddReadyzCheck("decision-engine", ready))
+	return engine, errors.Join(mgr.Add(everywhere{engine.Run}), mgr.AddReadyzCheck("decision-engine", ready))
 }
+
+// everywhere runs on every replica, whoever leads: each decides by a snapshot of its own.
+type everywhere struct{ run func(context.Context) error }
+
+// Start implements [manager.Runnable].
+func (e everywhere) Start(ctx context.Context) error { return e.run(ctx) }
+
+// NeedLeaderElection implements [manager.LeaderElectionRunnable].
+func (everywhere) NeedLeaderElection() bool { return false }
 
 // setup adds the listener to the manager, unless it is switched off.
 func (d *decisionAPI) setup(mgr ctrl.Manager, engine *authz.Engine, namespace, apiURL string) error {

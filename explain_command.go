@@ -123,7 +123,7 @@ func (f *explanationFlags) bind(flags *flag.FlagSet, command string) {
 	}
 	if command != "what" {
 		flags.StringVar(&f.permission, "permission", "", "service:resource:action, such as object_storage:bucket:read")
-		flags.StringVar(&f.project, "project", "", "<namespace>/<name> or id of the Project; absent: the Organization as a whole")
+		flags.StringVar(&f.project, "project", "", "<namespace>/<name> or id of the Project, <namespace>/default for the default Project; absent: the Organization as a whole")
 	}
 	a := &f.request.Attributes
 	flags.StringVar(&a.IP, "ip", "", "where the request would come from; absent: unknown")
@@ -169,6 +169,9 @@ func (e *explained) resolveScope() error {
 		return nil
 	}
 	project, found := e.named(iam.KindProject, e.project)
+	if namespace, isDefault := strings.CutSuffix(e.project, "/default"); !found && isDefault {
+		project, found = e.ofOrganization(iam.KindProject, func(head iam.Head) bool { return head.Object.Namespace == namespace })
+	}
 	if !found {
 		return fmt.Errorf("--project: there is no Project %s; give its namespace and name, or its id", e.project)
 	}
@@ -192,7 +195,13 @@ func (e *explained) resolveSubject() (authz.Subject, error) {
 	if of.kind == "" {
 		return authz.Subject{}, fmt.Errorf("--subject: %q is no kind of subject; there are member, user, application, owner and api_key", kind)
 	}
-	if head, found := e.named(of.entity, name); found && kind != "api_key" {
+	head, found := e.named(of.entity, name)
+	if kind == "owner" {
+		head, found = e.ofOrganization(of.entity, func(head iam.Head) bool {
+			return head.ID == name || head.Object.Namespace+"/"+head.Object.Name == name
+		})
+	}
+	if found && kind != "api_key" {
 		name = head.ID
 	}
 	return authz.Subject{Kind: of.kind, ID: name}, nil
@@ -203,7 +212,18 @@ func (e *explained) named(kind iam.Kind, name string) (iam.Head, bool) {
 	namespace, object, qualified := strings.Cut(name, "/")
 	for _, entity := range e.entities {
 		head := entity.GetHead()
-		if entity.EntityKind() == kind && (head.ID == name || qualified && head.Object.Namespace == namespace && head.Object.Name == object) {
+		named := qualified && head.Object == iam.Object{Kind: kind, Namespace: namespace, Name: object, UID: head.Object.UID}
+		if entity.EntityKind() == kind && (head.ID == name || named) {
+			return head, true
+		}
+	}
+	return iam.Head{}, false
+}
+
+// ofOrganization finds what comes with an Organization and has no object of its own: the owner, and the default Project.
+func (e *explained) ofOrganization(kind iam.Kind, matches func(iam.Head) bool) (iam.Head, bool) {
+	for _, entity := range e.entities {
+		if head := entity.GetHead(); entity.EntityKind() == kind && head.Object.Kind == iam.KindOrganization && matches(head) {
 			return head, true
 		}
 	}

@@ -48,13 +48,14 @@ type Options struct {
 type Engine struct {
 	Options
 	current atomic.Pointer[published]
-	// contact is when the store was last known to have no more than the snapshot shows, in nanoseconds since 1970.
-	contact atomic.Int64
 }
 
 // published is a snapshot that decisions are made from.
 type published struct {
 	*Snapshot
+	// contact is when the store was last known to have no more than the snapshot shows. It is with the snapshot, so that what is out
+	// of touch never counts for fresh because something newer is on its way.
+	contact time.Time
 	// superseded is closed when there is a newer one.
 	superseded chan struct{}
 }
@@ -106,8 +107,7 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the store: %w", err)
 	}
-	e.contact.Store(asked.UnixNano()) // First: whoever sees the snapshot must not find it out of touch.
-	e.publish(NewSnapshot(entities, revision))
+	e.publish(NewSnapshot(entities, revision), asked)
 	return nil
 }
 
@@ -121,18 +121,17 @@ func (e *Engine) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the changes after revision %s: %w", snapshot.revision, err)
 		}
-		if len(changes) > 0 {
-			e.publish(snapshot.Apply(changes...))
-		}
-		if len(changes) == followBatch {
+		before := e.current.Load()
+		if len(changes) == followBatch { // There is more, so this is not what the store has: the contact is as old as it was.
+			e.publish(snapshot.Apply(changes...), before.contact)
 			continue
 		}
+		e.publish(snapshot.Apply(changes...), asked)
 		if e.current.Load().Wasteful() {
 			if err := e.begin(ctx); err != nil {
 				return err
 			}
 		}
-		e.contact.Store(asked.UnixNano())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -142,16 +141,25 @@ func (e *Engine) follow(ctx context.Context) error {
 	}
 }
 
-func (e *Engine) publish(snapshot *Snapshot) {
-	before := e.current.Swap(&published{Snapshot: snapshot, superseded: make(chan struct{})})
+// publish has decisions made from a snapshot; from the same one, it only says when the store was last in reach.
+func (e *Engine) publish(snapshot *Snapshot, contact time.Time) {
+	before := e.current.Load()
+	next := &published{Snapshot: snapshot, contact: contact, superseded: before.superseded}
+	if snapshot == before.Snapshot {
+		e.current.Store(next)
+		return
+	}
+	next.superseded = make(chan struct{})
+	e.current.Store(next)
 	close(before.superseded)
 }
 
 // Revision that decisions are made at.
 func (e *Engine) Revision() store.Revision { return e.current.Load().revision }
 
-// Age is how long ago the snapshot was known to show all that the store had.
-func (e *Engine) Age() time.Duration { return e.Now().Sub(time.Unix(0, e.contact.Load())) }
+// Age is how long ago the snapshot was known to show all that the store had. It does not go by the wall clock, where the clock
+// tells of another.
+func (e *Engine) Age() time.Duration { return e.Now().Sub(e.current.Load().contact) }
 
 // Ready fails before the first snapshot, and when the store is out of reach.
 func (e *Engine) Ready() error {
@@ -165,12 +173,12 @@ func (e *Engine) Ready() error {
 }
 
 // View gives the newest snapshot, at the clock's time.
-func (e *Engine) View() View { return e.viewOf(e.current.Load().Snapshot) }
+func (e *Engine) View() View { return e.viewOf(e.current.Load()) }
 
-func (e *Engine) viewOf(snapshot *Snapshot) View {
+func (e *Engine) viewOf(at *published) View {
 	now := e.Now()
-	stale := now.UnixNano()-e.contact.Load() > int64(e.MaxStaleness) || snapshot.revision.Incarnation == ""
-	return View{digests: e.Digests, snapshot: snapshot, now: now, stale: stale}
+	stale := now.Sub(at.contact) > e.MaxStaleness || at.revision.Incarnation == ""
+	return View{digests: e.Digests, snapshot: at.Snapshot, now: now, stale: stale}
 }
 
 // ViewAt gives a view of at least a revision, and waits for it until the context ends. It fails with
@@ -183,7 +191,7 @@ func (e *Engine) ViewAt(ctx context.Context, atLeast store.Revision) (View, erro
 		case at.revision.Incarnation != atLeast.Incarnation:
 			return View{}, store.ErrOtherIncarnation
 		case at.revision.N >= atLeast.N:
-			return e.viewOf(at.Snapshot), nil
+			return e.viewOf(at), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -192,9 +200,6 @@ func (e *Engine) ViewAt(ctx context.Context, atLeast store.Revision) (View, erro
 		}
 	}
 }
-
-// Decide answers a request from the newest snapshot.
-func (e *Engine) Decide(r *Request) Decision { return e.View().Decide(r) }
 
 // View answers any number of requests at one revision and one time.
 type View struct {
@@ -227,11 +232,14 @@ type Caller struct {
 // Subject is the caller as a subject.
 func (c Caller) Subject() Subject { return Subject{Kind: SubjectAPIKey, ID: c.AccessKey} }
 
-// Authenticate gives whose secret key it is. Keys that have expired and bearers that do not count are nobody's, as is
-// every key while the snapshot is out of touch.
-func (v View) Authenticate(secretKey string) (Caller, bool) {
-	if v.stale || secretKey == "" || v.digests == nil {
-		return Caller{}, false
+// Authenticate gives whose secret key it is, or why it is nobody's: ReasonUnknownSubject where there is no such key, and the reason of
+// Decide where the key has expired, its bearer does not count, or the snapshot is out of touch.
+func (v View) Authenticate(secretKey string) (Caller, Reason) {
+	if v.stale {
+		return Caller{}, ReasonStale
+	}
+	if secretKey == "" || v.digests == nil {
+		return Caller{}, ReasonUnknownSubject
 	}
 	for _, digest := range v.digests(secretKey) {
 		// A digest is keyed: how long the look-up takes tells nothing about secrets.
@@ -240,10 +248,10 @@ func (v View) Authenticate(secretKey string) (Caller, bool) {
 			continue
 		}
 		var b bearer
-		if v.snapshot.find(Subject{Kind: SubjectAPIKey, ID: key.ID}, v.now, &b) != "" {
-			return Caller{}, false
+		if reason := v.snapshot.find(Subject{Kind: SubjectAPIKey, ID: key.ID}, v.now, &b); reason != "" {
+			return Caller{}, reason
 		}
-		return Caller{AccessKey: key.ID, Principal: b.principal()}, true
+		return Caller{AccessKey: key.ID, Principal: b.principal()}, ""
 	}
-	return Caller{}, false
+	return Caller{}, ReasonUnknownSubject
 }

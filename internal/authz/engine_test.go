@@ -123,7 +123,7 @@ func TestRevisionThatIsDemanded(t *testing.T) {
 func TestDeniesBeforeTheStoreWasRead(t *testing.T) {
 	t.Parallel()
 	e := authz.NewEngine(authz.Options{Store: openStore(t, acme()...), Now: time.Now, Digests: func(string) []string { return nil }})
-	if d := e.Decide(ask(authz.SubjectOwner, "owner", "iam:user:read", "")); d.Allowed || d.Reason != authz.ReasonStale {
+	if d := e.View().Decide(ask(authz.SubjectOwner, "owner", "iam:user:read", "")); d.Allowed || d.Reason != authz.ReasonStale {
 		t.Errorf("%+v", d)
 	}
 	if err := e.Ready(); !errors.Is(err, authz.ErrNotReady) {
@@ -167,11 +167,11 @@ func TestDeniesWhenOutOfTouch(t *testing.T) {
 		if ready := e.Ready() == nil; ready != c.ready {
 			t.Errorf("after %s: ready is %t", c.after, ready)
 		}
-		if d := e.Decide(owner); d.Allowed != c.allowed || !d.Allowed && d.Reason != authz.ReasonStale {
+		if d := e.View().Decide(owner); d.Allowed != c.allowed || !d.Allowed && d.Reason != authz.ReasonStale {
 			t.Errorf("after %s: %+v", c.after, d)
 		}
 	}
-	if _, known := e.View().Authenticate("bob's secret"); known {
+	if _, reason := e.View().Authenticate("bob's secret"); reason != authz.ReasonStale {
 		t.Error("a secret counts while the engine is out of touch")
 	}
 	clock.Store(noon.UnixNano())
@@ -195,17 +195,19 @@ func TestAuthenticate(t *testing.T) {
 		t.Fatal(err)
 	}
 	view := viewAt(t, e, revision)
-	caller, known := view.Authenticate("bob's secret")
-	if want := (authz.Principal{Kind: iam.PrincipalMember, ID: "bob", OrganizationID: "acme"}); !known || caller.AccessKey != "SCWBOB" || caller.Principal != want {
-		t.Errorf("bob's secret is %+v's (%t)", caller, known)
+	caller, reason := view.Authenticate("bob's secret")
+	if want := (authz.Principal{Kind: iam.PrincipalMember, ID: "bob", OrganizationID: "acme"}); reason != "" || caller.AccessKey != "SCWBOB" || caller.Principal != want {
+		t.Errorf("bob's secret is %+v's (%s)", caller, reason)
 	}
-	for _, secret := range []string{"", "another secret", "an old secret", "Bob's secret"} {
-		if caller, known := view.Authenticate(secret); known {
-			t.Errorf("%q is taken for the secret of %+v", secret, caller)
+	for secret, want := range map[string]authz.Reason{
+		"": authz.ReasonUnknownSubject, "another secret": authz.ReasonUnknownSubject, "Bob's secret": authz.ReasonUnknownSubject, "an old secret": authz.ReasonKeyExpired,
+	} {
+		if caller, reason := view.Authenticate(secret); reason != want {
+			t.Errorf("%q is the secret of %+v, %q; want %q", secret, caller, reason, want)
 		}
 	}
 	locked := &iam.Member{Head: iam.Head{ID: "bob", OrganizationID: "acme"}, Type: iam.TypeMember, Username: "bob", Locked: "Declared"}
-	if _, known := viewAt(t, e, write(t, s, locked)).Authenticate("bob's secret"); known {
+	if _, reason := viewAt(t, e, write(t, s, locked)).Authenticate("bob's secret"); reason != authz.ReasonLocked {
 		t.Error("the key of a locked Member is taken")
 	}
 }
@@ -340,5 +342,53 @@ func TestEarlierSnapshotStays(t *testing.T) {
 	got := fmt.Sprint(before.Decide(r, noon).Allowed, granted.Decide(r, noon).Allowed, revoked.Decide(r, noon).Allowed)
 	if got != "false true false" {
 		t.Errorf("at the three revisions: %s", got)
+	}
+}
+
+// trimmedStore is a store that has not kept the changes which a follower needs, and takes its time to be read anew.
+type trimmedStore struct {
+	store.Store
+	trimmed          atomic.Bool
+	reading, release chan struct{}
+}
+
+func (s *trimmedStore) Changes(ctx context.Context, after store.Revision, limit int) ([]store.Change, error) {
+	if s.trimmed.Load() {
+		return nil, store.ErrRevisionGone
+	}
+	return s.Store.Changes(ctx, after, limit)
+}
+
+func (s *trimmedStore) Snapshot(ctx context.Context) ([]iam.Entity, store.Revision, error) {
+	if s.trimmed.CompareAndSwap(true, false) {
+		s.reading <- struct{}{}
+		<-s.release
+	}
+	return s.Store.Snapshot(ctx)
+}
+
+// TestDeniesUntilReadAnew: while the store is read anew after a long time out of touch, what was there before does not count.
+func TestDeniesUntilReadAnew(t *testing.T) {
+	t.Parallel()
+	s := &trimmedStore{Store: openStore(t, acme()...), reading: make(chan struct{}), release: make(chan struct{})}
+	var clock atomic.Int64
+	clock.Store(noon.UnixNano())
+	e := run(t, authz.Options{Store: s, Now: func() time.Time { return time.Unix(0, clock.Load()) }})
+	revision, err := s.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	viewAt(t, e, revision)
+	clock.Store(noon.Add(authz.DefaultMaxStaleness + time.Second).UnixNano())
+	s.trimmed.Store(true)
+	revision = write(t, s, grant("p", iam.PrincipalMember, "alice", "", []string{"Buckets"}))
+	<-s.reading
+	owner := ask(authz.SubjectOwner, "owner", "iam:user:read", "")
+	if d := e.View().Decide(owner); d.Reason != authz.ReasonStale {
+		t.Errorf("while the store is read: %+v", d)
+	}
+	close(s.release)
+	if d := viewAt(t, e, revision).Decide(owner); !d.Allowed {
+		t.Errorf("afterwards: %+v", d)
 	}
 }

@@ -73,8 +73,8 @@ var remedies = map[Reason]string{
 // describe names a subject.
 func (s *Snapshot) describe(subject Subject, principal Principal) string {
 	label := ""
-	if _, n := s.node(principal.ID); n.kind != noNode {
-		label = n.entity.Label()
+	if slot, n := s.node(principal.ID); n.kind != noNode {
+		label = (*s.entities.at(slot)).Label()
 	}
 	if principal.Kind == "" || label == "" {
 		return fmt.Sprintf("%s %s", subject.Kind, subject.ID)
@@ -113,8 +113,7 @@ func (s *Snapshot) groupOf(d Decision) *iam.Group {
 	_, n := s.node(d.Principal.ID)
 	home := s.organizations.at(n.home)
 	for _, slot := range slices.Concat(n.groups, home.allUsers, home.allApplications) {
-		at := s.nodes.at(slot)
-		if group, ok := at.entity.(*iam.Group); ok && at.grants.names(d.Grant) {
+		if group, ok := (*s.entities.at(slot)).(*iam.Group); ok && s.nodes.at(slot).grants.names(d.Grant) {
 			return group
 		}
 	}
@@ -122,9 +121,11 @@ func (s *Snapshot) groupOf(d Decision) *iam.Group {
 }
 
 // names says whether grants have one of a rule.
-func (g *grants) names(wanted Grant) bool {
+func (g *grants) names(wanted *Grant) bool {
 	return g != nil && slices.ContainsFunc(g.rules, func(rules []*rule) bool {
-		return slices.ContainsFunc(rules, func(r *rule) bool { return r.PolicyID == wanted.PolicyID && r.RuleID == wanted.RuleID })
+		return slices.ContainsFunc(rules, func(r *rule) bool {
+			return slices.ContainsFunc(r.grants, func(named Grant) bool { return named == *wanted })
+		})
 	})
 }
 
@@ -138,7 +139,7 @@ func describeCondition(d Decision) string {
 // conditionRemedies names the conditions any of which would have to hold.
 func (v View) conditionRemedies(r *Request) []string {
 	var named []string
-	v.eachConditional(r, func(g Grant) {
+	v.eachConditional(r, func(g *Grant) {
 		remedy := fmt.Sprintf("the condition of policy %s holds: %s", g.PolicyName, g.Condition)
 		if len(named) < maxRemedies && !slices.Contains(named, remedy) {
 			named = append(named, remedy)
@@ -148,7 +149,7 @@ func (v View) conditionRemedies(r *Request) []string {
 }
 
 // eachConditional gives the grants of a request's permission and scope that have a condition.
-func (v View) eachConditional(r *Request, found func(Grant)) {
+func (v View) eachConditional(r *Request, found func(*Grant)) {
 	s := v.snapshot
 	var b bearer
 	if s.find(r.Subject, v.now, &b) != "" {
@@ -162,8 +163,8 @@ func (v View) eachConditional(r *Request, found func(Grant)) {
 				if !s.gives(g.index[i], &holding) {
 					continue
 				}
-				for j := range g.rules[i] {
-					found(s.grantOf(g, i, j))
+				for _, r := range g.rules[i] {
+					found(r.grantOf(g.index[i].set))
 				}
 			}
 		}
@@ -172,30 +173,43 @@ func (v View) eachConditional(r *Request, found func(Grant)) {
 
 // grantRemedies names the sets that hold the permission and could be granted, and where it is granted already.
 func (v View) grantRemedies(r *Request, d Decision) []string {
-	s := v.snapshot
-	holding := s.sets.holding(r.Permission)
-	var sets []string
-	for slot, set := range s.sets.bySlot {
-		if set != nil && holding.has(int32(slot)) && (r.Scope.ProjectID == "" || set.ScopeType == iam.ScopeProjects) {
-			sets = append(sets, set.Name)
-		}
+	here, anywhere := v.snapshot.setsWith(r.Permission, r.Scope.ProjectID != "")
+	where := v.snapshot.describeScope(r.Scope, d.Principal.OrganizationID)
+	if len(here) == 0 { // Sets of type Organization are granted on the Organization as a whole only.
+		here, where = anywhere, v.snapshot.describeScope(Scope{}, "")
 	}
-	slices.Sort(sets)
-	if len(sets) == 0 {
+	if len(here) == 0 {
 		return []string{fmt.Sprintf("a permission set holds %s, and a policy grants it; no set does at the moment", r.Permission)}
 	}
 	more := ""
-	if len(sets) > maxRemedies {
-		sets, more = sets[:maxRemedies], " or another that holds it"
+	if len(here) > maxRemedies {
+		here, more = here[:maxRemedies], " or another that holds it"
 	}
 	named := []string{fmt.Sprintf("a policy for the %s, or a group that it belongs to, grants one of the permission sets %s%s %s",
-		strings.ToLower(string(d.Principal.Kind)), strings.Join(sets, ", "), more, s.describeScope(r.Scope, d.Principal.OrganizationID))}
+		strings.ToLower(string(d.Principal.Kind)), strings.Join(here, ", "), more, where)}
 	if d.Reason == ReasonOutOfScope {
 		if places := v.grantedOn(r); len(places) > 0 {
 			named = append(named, "it asks for what is granted already: on "+strings.Join(places, ", "))
 		}
 	}
 	return named
+}
+
+// setsWith names the sets that hold a permission, in order: all of them, and those that can be granted on a Project, if that is asked.
+func (s *Snapshot) setsWith(permission iam.Permission, onProject bool) (here, anywhere []string) {
+	holding := s.sets.holding(permission)
+	for slot, set := range s.sets.bySlot {
+		if set == nil || !holding.has(int32(slot)) {
+			continue
+		}
+		anywhere = append(anywhere, set.Name)
+		if !onProject || set.ScopeType == iam.ScopeProjects {
+			here = append(here, set.Name)
+		}
+	}
+	slices.Sort(here)
+	slices.Sort(anywhere)
+	return here, anywhere
 }
 
 // grantedOn names Projects on which the permission is granted, whatever the conditions.

@@ -21,8 +21,8 @@ type policy struct {
 }
 
 type rule struct {
-	// Grant names the rule to people; its PermissionSet is empty.
-	Grant
+	// grants name what the rule gives to people, by the same numbers as sets.
+	grants []Grant
 	// condition is nil if the rule has none, or one that does not compile.
 	condition *condition.Condition
 	// broken says why the condition does not compile: the rule grants nothing.
@@ -32,6 +32,12 @@ type rule struct {
 	index  int
 	// sets are the slots of its permission sets, and projects those of its Projects; none for the Organization as a whole.
 	sets, projects []int32
+}
+
+// grantOf names what a rule gives by one of its sets.
+func (r *rule) grantOf(set int32) *Grant {
+	i := slices.Index(r.sets, set)
+	return &r.grants[i]
 }
 
 func (r *rule) conditional() bool { return r.condition != nil || r.broken != nil }
@@ -45,7 +51,7 @@ func (r *rule) compare(other *rule) int {
 		}
 		return -1
 	}
-	return cmp.Or(r.policy.CreatedAt.Compare(other.policy.CreatedAt), strings.Compare(r.PolicyID, other.PolicyID), cmp.Compare(r.index, other.index))
+	return cmp.Or(r.policy.CreatedAt.Compare(other.policy.CreatedAt), strings.Compare(r.policy.ID, other.policy.ID), cmp.Compare(r.index, other.index))
 }
 
 // grants are what all policies of one principal give, by scope and set. They never change: replace makes others.
@@ -55,8 +61,9 @@ type grants struct {
 	// index says what is granted where: first what is on the Organization as a whole, then by the slots of Projects; on each scope in
 	// the order of the names of the sets, whatever their slots. It is all that most decisions look at, so it is kept small.
 	index []indexed
-	// rules are those behind each entry of the index, in the order of rule.compare.
+	// rules are those behind each entry of the index, in the order of rule.compare, and first what the first of them gives.
 	rules [][]*rule
+	first []*Grant
 	// onProjects counts by set how often it is granted on Projects.
 	onProjects []slotCount
 }
@@ -114,7 +121,8 @@ func newGrants(home int32, policies []*policy, names []string) *grants {
 func (g *grants) replace(home int32, before, after *policy, names []string) *grants {
 	next := granting{&grants{home: home}, names}
 	if g != nil {
-		next.index, next.rules, next.onProjects = slices.Clone(g.index), slices.Clone(g.rules), slices.Clone(g.onProjects)
+		next.index, next.onProjects = slices.Clone(g.index), slices.Clone(g.onProjects)
+		next.rules, next.first = slices.Clone(g.rules), slices.Clone(g.first)
 	}
 	next.change(before, granting.remove)
 	next.change(after, granting.add)
@@ -150,11 +158,11 @@ func (g granting) add(project, set int32, r *rule) {
 	i, found := g.find(project, set)
 	if !found {
 		g.index = slices.Insert(g.index, i, indexed{project: project, set: set})
-		g.rules = slices.Insert(g.rules, i, nil)
+		g.rules, g.first = slices.Insert(g.rules, i, nil), slices.Insert(g.first, i, nil)
 	}
 	at, _ := slices.BinarySearchFunc(g.rules[i], r, (*rule).compare)
 	g.rules[i] = slices.Insert(slices.Clone(g.rules[i]), at, r) // The list may be shared with the grants before.
-	g.index[i].unconditional = !g.rules[i][0].conditional()
+	g.lead(i)
 	if project != whole {
 		g.count(set, 1)
 	}
@@ -167,13 +175,19 @@ func (g granting) remove(project, set int32, r *rule) {
 	}
 	g.rules[i] = slices.DeleteFunc(slices.Clone(g.rules[i]), func(other *rule) bool { return other == r })
 	if len(g.rules[i]) == 0 {
-		g.index, g.rules = slices.Delete(g.index, i, i+1), slices.Delete(g.rules, i, i+1)
+		g.index, g.rules, g.first = slices.Delete(g.index, i, i+1), slices.Delete(g.rules, i, i+1), slices.Delete(g.first, i, i+1)
 	} else {
-		g.index[i].unconditional = !g.rules[i][0].conditional()
+		g.lead(i)
 	}
 	if project != whole {
 		g.count(set, -1)
 	}
+}
+
+// lead says of an entry what its first rule is like.
+func (g granting) lead(i int) {
+	first := g.rules[i][0]
+	g.index[i].unconditional, g.first[i] = !first.conditional(), first.grantOf(g.index[i].set)
 }
 
 func (g granting) find(project, set int32) (int, bool) {

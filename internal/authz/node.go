@@ -10,7 +10,8 @@ import (
 
 // nodeOf gives a node as its entity says it is, apart from what others say of it.
 func (w *writer) nodeOf(entity iam.Entity) node {
-	n := node{entity: entity, home: w.organizations.of(entity.GetHead().OrganizationID)}
+	head := entity.GetHead()
+	n := node{id: head.ID, home: w.organizations.of(head.OrganizationID)}
 	switch e := entity.(type) {
 	case *iam.Member:
 		n.kind, n.locked, n.invited = userNode, e.Locked != "", e.Invited
@@ -41,8 +42,8 @@ func kindOf(kind iam.PrincipalKind) nodeKind {
 }
 
 // joins are the groups that a principal joins from its own side; a group joins none.
-func (n *node) joins() []string {
-	switch e := n.entity.(type) {
+func joins(entity iam.Entity) []string {
+	switch e := entity.(type) {
 	case *iam.Member:
 		return e.Groups
 	case *iam.Application:
@@ -51,15 +52,26 @@ func (n *node) joins() []string {
 	return nil
 }
 
+// has says whether an id is one of this kind at the moment. The store keeps ids of each kind apart, and one may go after another
+// of the same id has come: then what is there is not what goes.
+func (w *writer) has(kind iam.Kind, id string) bool {
+	entity := *w.next.entities.at(w.slots.of(id))
+	return entity != nil && entity.EntityKind() == kind
+}
+
 // setNode puts a principal or a group in the place of what had its id, and works out what groups it belongs to and what it is granted.
 func (w *writer) setNode(entity iam.Entity) {
-	n, id := w.nodeOf(entity), entity.GetHead().ID
-	slot := w.slots.of(id)
-	n.groups = w.groupsOf(&n, slot)
+	if id := entity.GetHead().ID; entity.EntityKind() != iam.KindGroup && w.has(iam.KindGroup, id) {
+		w.setGroup(id, nil) // Its members and those whom it is made of would keep it in mind.
+	}
+	n := w.nodeOf(entity)
+	slot := w.slots.of(n.id)
+	w.next.entities.put(w.edit, slot, entity)
+	n.groups = w.groupsOf(slot)
 	before := w.next.nodes.at(slot)
 	if before.kind == noNode {
 		w.live++
-		w.next.slots.put(w.edit, id, slot)
+		w.next.slots.put(w.edit, n.id, slot)
 	}
 	if before.kind == n.kind && before.home == n.home {
 		n.grants = before.grants
@@ -76,11 +88,12 @@ func (w *writer) setNode(entity iam.Entity) {
 }
 
 // groupsOf gives the slots of the groups that list a principal or that it joins, each once, by id. Groups belong to none.
-func (w *writer) groupsOf(n *node, slot int32) []int32 {
-	if n.kind == groupNode {
+func (w *writer) groupsOf(slot int32) []int32 {
+	entity := *w.next.entities.at(slot)
+	if entity == nil || entity.EntityKind() == iam.KindGroup {
 		return nil
 	}
-	ids := slices.Concat(w.listed[slot], n.joins())
+	ids := slices.Concat(w.listed[slot], joins(entity))
 	slices.Sort(ids)
 	return w.slotsOf(slices.Compact(ids))
 }
@@ -89,7 +102,7 @@ func (w *writer) groupsOf(n *node, slot int32) []int32 {
 func (w *writer) fileNode(slot int32, n node) {
 	w.next.nodes.put(w.edit, slot, n)
 	var given *grants
-	if group, ok := n.entity.(*iam.Group); ok && group.Membership == iam.MembershipDeclared {
+	if group, ok := (*w.next.entities.at(slot)).(*iam.Group); ok && group.Membership == iam.MembershipDeclared {
 		given = n.grants
 	}
 	if *w.next.groups.at(slot) != given {
@@ -105,21 +118,23 @@ func (w *writer) removeNode(id string) {
 	}
 	w.live--
 	w.next.slots.remove(w.edit, id)
+	w.next.entities.put(w.edit, slot, nil)
 	w.fileNode(slot, node{})
 }
 
 // setGroup replaces a group, with nothing when it is nil, and tells those whom it lists.
 func (w *writer) setGroup(id string, to *iam.Group) {
 	var before, after []string
-	if previous, ok := w.next.nodes.at(w.slots.of(id)).entity.(*iam.Group); ok {
+	if previous, ok := (*w.next.entities.at(w.slots.of(id))).(*iam.Group); ok {
 		before = previous.Members
 		w.changeDynamic(previous, without)
 	}
-	if to != nil {
+	switch {
+	case to != nil:
 		after = to.Members
 		w.changeDynamic(to, with)
 		w.setNode(to)
-	} else {
+	case w.has(iam.KindGroup, id):
 		w.removeNode(id)
 	}
 	for _, member := range before {
@@ -141,7 +156,7 @@ func (w *writer) changeListed(member, group string, change func(ids []string, id
 		delete(w.listed, slot)
 	}
 	if n := *w.next.nodes.at(slot); n.kind != noNode {
-		n.groups = w.groupsOf(&n, slot)
+		n.groups = w.groupsOf(slot)
 		w.fileNode(slot, n)
 	}
 }

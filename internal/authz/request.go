@@ -124,7 +124,8 @@ type Principal struct {
 type Grant struct {
 	PolicyID, PolicyName string
 	RuleID               string
-	PermissionSet        string
+	// PermissionSet is the set's name as the policy writes it.
+	PermissionSet string
 	// Condition of the rule, as it is written; empty if it has none.
 	Condition string
 }
@@ -134,8 +135,9 @@ type Decision struct {
 	Allowed   bool
 	Reason    Reason
 	Principal Principal
-	// Grant is what allows; with ReasonConditionFalse and ReasonConditionFailed, the first whose condition stands in the way.
-	Grant Grant
+	// Grant is what allows; with ReasonConditionFalse and ReasonConditionFailed, the first whose condition stands in the way. It is
+	// nil with other reasons, and never to be changed.
+	Grant *Grant
 	// ConditionErrors is how many conditions could not be evaluated, and Err is what the first of them said.
 	ConditionErrors int
 	Err             error

@@ -31,7 +31,7 @@ func (s *Snapshot) subjects(kind SubjectKind, organizationID string) []string {
 		}
 	} else {
 		for id, slot := range s.slots.all() {
-			if n := s.nodes.at(slot); n.is(kind) && n.entity.GetHead().OrganizationID == organizationID {
+			if n := s.nodes.at(slot); n.is(kind) && (*s.entities.at(slot)).GetHead().OrganizationID == organizationID {
 				ids = append(ids, id)
 			}
 		}

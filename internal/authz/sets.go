@@ -74,7 +74,7 @@ func compileSets(bySlot []*iam.PermissionSet) permissionSets {
 		if set == nil {
 			continue
 		}
-		slot := int32(i) //nolint:gosec // there are some hundred sets
+		slot := int32(i)
 		if set.ScopeType == iam.ScopeProjects {
 			compiled.projects = compiled.projects.with(slot)
 		}

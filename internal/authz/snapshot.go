@@ -3,6 +3,7 @@
 package authz
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Snapshot struct {
 	keysByDigest table[*iam.APIKey]
 	slots        table[int32]
 	nodes        vector[node]
+	entities     vector[iam.Entity]
 	// groups has what declared groups are granted, by slot: what is in nodes, without the way through the node.
 	groups        vector[*grants]
 	organizations vector[organization]
@@ -32,10 +34,10 @@ type Snapshot struct {
 	writer *writer
 }
 
-// node is who can be granted something: a user, an application or a group. What decisions need is here, in one line of the
-// processor's cache; the rest is behind entity.
+// node is who can be granted something: a user, an application or a group. It has what decisions need, and fits a line of the
+// processor's cache; the rest is in entities.
 type node struct {
-	entity iam.Entity // nil for a slot that nobody has
+	id     string // empty for a slot that nobody has
 	grants *grants
 	// groups are the slots of those that list it or that it joins, each once, by id.
 	groups []int32
@@ -71,8 +73,6 @@ type project struct {
 
 type apiKey struct {
 	*iam.APIKey
-	// expires is when, in nanoseconds since 1970; never if zero.
-	expires      int64
 	bearer, home int32
 	kind         nodeKind
 }
@@ -96,7 +96,7 @@ func (b *bearer) principal() Principal {
 		kind = iam.PrincipalApplication
 	case noNode, userNode, groupNode:
 	}
-	return Principal{Kind: kind, ID: b.entity.GetHead().ID, OrganizationID: b.organization.id}
+	return Principal{Kind: kind, ID: b.id, OrganizationID: b.organization.id}
 }
 
 // Decide answers a request at a time, which is for the server's clock to say.
@@ -155,9 +155,9 @@ func (s *Snapshot) homeOf(subject Subject) string {
 		}
 		return ""
 	}
-	_, n := s.node(subject.ID)
+	slot, n := s.node(subject.ID)
 	if subject.Kind == SubjectApplication && n.kind == applicationNode || subject.Kind != SubjectApplication && n.kind.isUser() {
-		return n.entity.GetHead().OrganizationID
+		return (*s.entities.at(slot)).GetHead().OrganizationID
 	}
 	return ""
 }
@@ -173,7 +173,7 @@ func (s *Snapshot) node(id string) (slot int32, n *node) {
 
 // bearerOf gives for whom a key acts.
 func (s *Snapshot) bearerOf(key *apiKey, now time.Time, b *bearer) Reason {
-	if key.expires != 0 && now.UnixNano() >= key.expires {
+	if !key.Live(now) {
 		return ReasonKeyExpired
 	}
 	n := s.nodes.at(key.bearer)
@@ -181,17 +181,24 @@ func (s *Snapshot) bearerOf(key *apiKey, now time.Time, b *bearer) Reason {
 		return ReasonBearerGone
 	}
 	// The id stays when the Organization is handed over; the predecessor's key must not.
-	if n.kind == ownerNode && !strings.EqualFold(key.OwnerEmail, n.entity.(*iam.Member).Email) {
+	if n.kind == ownerNode && !strings.EqualFold(key.OwnerEmail, s.emailOf(key.bearer)) {
 		return ReasonBearerGone
 	}
 	return s.count(key.bearer, n, b)
+}
+
+func (s *Snapshot) emailOf(slot int32) string {
+	if user, ok := (*s.entities.at(slot)).(*iam.Member); ok {
+		return user.Email
+	}
+	return ""
 }
 
 // count says whether a user or an application counts.
 func (s *Snapshot) count(slot int32, n *node, b *bearer) Reason {
 	home := s.organizations.at(n.home)
 	// The owner is who row and Organization both say it is. Where they differ, it is nobody.
-	if home.id == "" || (n.kind == ownerNode) != (slot == home.owner) {
+	if home.id == "" || n.kind.isUser() && (n.kind == ownerNode) != (slot == home.owner) {
 		return ReasonBearerGone
 	}
 	b.node, b.organization = n, home
@@ -234,8 +241,8 @@ func (s *Snapshot) sources(b *bearer, into []*grants) []*grants {
 		dynamic = b.organization.allApplications
 	}
 	for _, slot := range dynamic {
-		if g := s.nodes.at(slot).grants; g != nil {
-			into = append(into, g)
+		if n := s.nodes.at(slot); n.kind == groupNode && n.grants != nil {
+			into = append(into, n.grants)
 		}
 	}
 	return into
@@ -250,7 +257,7 @@ func (s *Snapshot) search(b *bearer, r *Request, project int32, now time.Time, d
 	for _, g := range sources {
 		at, more := s.unconditional(g, project, &holding)
 		if at >= 0 {
-			s.grant(d, g, at, 0)
+			d.Allowed, d.Reason, d.Grant = true, ReasonGranted, g.first[at]
 			return
 		}
 		conditional = conditional || more
@@ -297,18 +304,6 @@ func (s *Snapshot) elsewhere(sources []*grants, holding *holders) bool {
 	return false
 }
 
-// grant allows by a rule of an entry.
-func (s *Snapshot) grant(d *Decision, g *grants, entry, rule int) {
-	d.Allowed, d.Reason, d.Grant = true, ReasonGranted, s.grantOf(g, entry, rule)
-}
-
-// grantOf names a grant.
-func (s *Snapshot) grantOf(g *grants, entry, rule int) Grant {
-	named := g.rules[entry][rule].Grant
-	named.PermissionSet = s.sets.bySlot[g.index[entry].set].Name
-	return named
-}
-
 var inputs = sync.Pool{New: func() any { return new(condition.Input) }}
 
 // evaluate tries the rules with conditions, all of which are of this permission and scope.
@@ -321,10 +316,11 @@ func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, pro
 	}
 	input.Reset(attributes)
 	d.Reason = ReasonConditionFalse
+	budget := uint64(decisionCost)
 	for _, g := range sources {
 		for _, part := range g.reaching(project) {
 			for i := part.from; i < part.to; i++ {
-				if s.gives(g.index[i], holding) && s.anyHolds(g, i, input, d) {
+				if s.gives(g.index[i], holding) && anyHolds(g, i, input, &budget, d) {
 					return
 				}
 			}
@@ -334,27 +330,38 @@ func (s *Snapshot) evaluate(sources []*grants, holding *holders, r *Request, pro
 
 // anyHolds tries the rules of an entry. Of a refusal, the first rule is named whose condition could not be evaluated; without
 // one, the first of all.
-func (s *Snapshot) anyHolds(g *grants, entry int, input *condition.Input, d *Decision) bool {
-	for i, r := range g.rules[entry] {
-		holds, err := r.holds(input)
+func anyHolds(g *grants, entry int, input *condition.Input, budget *uint64, d *Decision) bool {
+	for _, r := range g.rules[entry] {
+		holds, err := r.holds(input, budget)
 		switch {
 		case holds:
-			s.grant(d, g, entry, i)
+			d.Allowed, d.Reason, d.Grant, d.Err = true, ReasonGranted, r.grantOf(g.index[entry].set), nil
 			return true
 		case err != nil:
 			if d.ConditionErrors++; d.ConditionErrors == 1 {
-				d.Reason, d.Err, d.Grant = ReasonConditionFailed, err, s.grantOf(g, entry, i)
+				d.Reason, d.Err, d.Grant = ReasonConditionFailed, err, r.grantOf(g.index[entry].set)
 			}
-		case d.Grant.PolicyID == "":
-			d.Grant = s.grantOf(g, entry, i)
+		case d.Grant == nil:
+			d.Grant = r.grantOf(g.index[entry].set)
 		}
 	}
 	return false
 }
 
-func (r *rule) holds(input *condition.Input) (bool, error) {
+// decisionCost is the most that the conditions of one decision may cost together: two of the dearest that compile, and hundreds
+// of the usual ones. Without a bound, whoever writes policies could have everybody wait.
+const decisionCost = 100_000
+
+var errTooCostly = fmt.Errorf("the conditions that would have to be tried for this decision cost more than the %d units allowed together: write fewer, or cheaper ones", decisionCost)
+
+func (r *rule) holds(input *condition.Input, budget *uint64) (bool, error) {
 	if r.broken != nil {
 		return false, r.broken
 	}
+	cost := r.condition.Cost()
+	if cost > *budget {
+		return false, errTooCostly
+	}
+	*budget -= cost
 	return r.condition.Evaluate(input)
 }

@@ -133,7 +133,9 @@ func (w *writer) remove(kind iam.Kind, id string) {
 	case iam.KindProject:
 		w.next.projects.remove(w.edit, id)
 	case iam.KindMember, iam.KindApplication:
-		w.removeNode(id)
+		if w.has(kind, id) {
+			w.removeNode(id)
+		}
 	case iam.KindGroup:
 		w.setGroup(id, nil)
 	case iam.KindAPIKey:
@@ -170,9 +172,6 @@ func (w *writer) setKey(id string, to *iam.APIKey) {
 		return
 	}
 	key := apiKey{APIKey: to, bearer: w.slots.of(to.BearerID), home: w.organizations.of(to.OrganizationID), kind: kindOf(to.BearerKind)}
-	if to.ExpiresAt != nil {
-		key.expires = to.ExpiresAt.UnixNano()
-	}
 	w.next.keys.put(w.edit, id, key)
 	w.next.keysByDigest.put(w.edit, to.Digest, to)
 }
@@ -254,17 +253,17 @@ func (w *writer) compile(p *iam.Policy) *policy {
 		if !given.Effective() {
 			continue
 		}
-		r := rule{
-			Grant:  Grant{PolicyID: p.ID, PolicyName: p.Name, RuleID: given.ID, Condition: given.Condition},
-			policy: compiled, index: i, condition: condition, broken: broken,
-		}
+		r := rule{policy: compiled, index: i, condition: condition, broken: broken}
 		for _, name := range given.PermissionSets {
-			r.sets = append(r.sets, w.sets.slot(name))
+			if set := w.sets.slot(name); !slices.Contains(r.sets, set) {
+				r.sets = append(r.sets, set)
+				r.grants = append(r.grants, Grant{PolicyID: p.ID, PolicyName: p.Name, RuleID: given.ID, PermissionSet: name, Condition: given.Condition})
+			}
 		}
 		for _, id := range given.ProjectIDs { // A rule that says both, which none should, grants on these only.
 			r.projects = append(r.projects, w.projects.of(id))
 		}
-		r.sets, r.projects = distinct(r.sets), distinct(r.projects)
+		r.projects = distinct(r.projects)
 		compiled.rules = append(compiled.rules, r)
 	}
 	return compiled

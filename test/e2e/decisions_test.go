@@ -47,7 +47,7 @@ func (q question) awaitDecision(t *testing.T, engine *authz.Engine, wanted authz
 	}
 	r.Attributes.IP = q.from
 	eventually(t, fmt.Sprintf("%s %s gets %s", q.kind, q.id, wanted), func(context.Context) (bool, string) {
-		d := engine.Decide(r)
+		d := engine.View().Decide(r)
 		return d.Reason == wanted, fmt.Sprintf("%+v", d)
 	})
 }

@@ -221,8 +221,8 @@ func appendDecision(to []byte, s *decisions.Session, d *authz.Decision) []byte {
 			to = append(to, '}')
 		}
 	}
-	if d.Grant.PolicyID != "" && s.MayAskAboutOthers() {
-		to = appendGrant(to, &d.Grant)
+	if d.Grant != nil && s.MayAskAboutOthers() {
+		to = appendGrant(to, d.Grant)
 	}
 	to = append(to, `,"revision":`...)
 	to = wire.AppendString(to, d.Revision.String())
@@ -242,7 +242,7 @@ func appendGrant(to []byte, g *authz.Grant) []byte {
 
 // adminWords adds to a reason which condition it is about.
 func adminWords(d *authz.Decision, words string) string {
-	if d.Grant.Condition == "" {
+	if d.Grant == nil || d.Grant.Condition == "" {
 		return words
 	}
 	text := "Policy " + d.Grant.PolicyName + " would grant it by permission set " + d.Grant.PermissionSet + ", but its condition "
