@@ -101,6 +101,7 @@ func (l *Log) add(e *entry) {
 	if l.options.Writer == nil {
 		return
 	}
+	e.shorten()
 	l.mu.Lock()
 	first := len(l.waiting) == 0
 	if len(l.waiting) < l.options.Queue {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -108,7 +109,7 @@ func TestLogLine(t *testing.T) {
 		"a decision": {
 			entry{kind: kindDecision, at: noon, latency: 1500 * time.Nanosecond, endpoint: EndpointEvaluations, requestID: "x", item: 2, caller: caller, question: question, decision: authz.Decision{
 				Reason: authz.ReasonConditionFailed, Principal: authz.Principal{ID: "ci"}, Err: errors.New("request.ip is not known"), Revision: at,
-				Grant: authz.Grant{PolicyID: "p", PolicyName: "P", RuleID: "u", PermissionSet: "S"},
+				Grant: &authz.Grant{PolicyID: "p", PolicyName: "P", RuleID: "u", PermissionSet: "S"},
 			}},
 			`{"time":"2026-03-02T12:00:00Z","kind":"decision","endpoint":"evaluations","request":"x","item":2,"caller":"SCWPEP","callerID":"pep","organization":"acme",` +
 				`"subjectType":"api_key","subject":"SCWCI","principal":"ci","service":"s","resourceType":"r","action":"a","project":"web","resource":"i","resourceName":"` + strings.Repeat("é", 127) + `",` +
@@ -205,6 +206,49 @@ func TestLogTellsOfWhatItLost(t *testing.T) {
 	if len(lines) != 12 || lines[11]["kind"] != "gap" || lines[11]["lost"] != float64(more-10) || lines[11]["since"] != noon.Format(time.RFC3339) {
 		t.Errorf("the log has %d lines and ends with %v", len(lines), lines[len(lines)-1])
 	}
+}
+
+// While the writer is held up, what waits for it keeps no body in memory, and no secret key that was taken for an access key.
+func TestLogKeepsNoBodies(t *testing.T) {
+	p := &paper{held: make(chan struct{})}
+	l := newLog(t, LogOptions{Writer: p})
+	stop := run(t, l)
+	long := func() string { return strings.Repeat("é", 1<<19) }
+	parts := strings.SplitN("service:resource:"+long(), ":", 3)
+	const secret = "5ec00000-0000-4000-8000-0000000000ee"
+	before := heap()
+	const count = 100
+	for i := range count {
+		e := numbered(i)
+		e.requestID, e.refusal = long(), long()
+		e.question = authz.Request{
+			Subject: authz.Subject{Kind: authz.SubjectKind(long()), ID: long()}, Permission: iam.Permission{Service: parts[0], Resource: parts[1], Action: parts[2]},
+			Scope: authz.Scope{ProjectID: long(), OrganizationID: long()}, Attributes: condition.Attributes{UserAgent: long(), ResourceID: long(), ResourceName: long(), ResourceLocality: long()},
+		}
+		e.decision.Err = errors.New(long())
+		l.add(e)
+		body := strings.SplitN("service:resource:"+long(), ":", 3)
+		short := numbered(i)
+		short.question.Permission = iam.Permission{Service: body[0], Resource: body[1], Action: body[2]}
+		short.question.Subject = authz.Subject{Kind: authz.SubjectAPIKey, ID: secret}
+		l.add(short)
+	}
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("%d lines that wait keep %d bytes", 2*count, grown)
+	}
+	close(p.held)
+	stop()
+	if lines := p.lines(t); len(lines) != 2*count || lines[1]["subject"] != notAnAccessKey || strings.Contains(p.text.String(), secret) {
+		t.Errorf("the log has %d lines, the second is %v", len(lines), lines[1])
+	}
+}
+
+// heap is how much memory is in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // G115: no machine has that much
 }
 
 // What could not be written is told of as soon as something can be again.

@@ -3,7 +3,10 @@
 package decisions
 
 import (
+	"errors"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -55,6 +58,45 @@ func beginning(text string) string {
 		end--
 	}
 	return text[:end]
+}
+
+// notAnAccessKey stands in the log for what somebody took for an access key. It may be the secret key.
+const notAnAccessKey = "(not an access key)"
+
+var accessKey = regexp.MustCompile(`^SCW[A-Z0-9]{17}$`)
+
+// shorten cuts what a client says to what the line will have of it, in memory of its own: a line that waits must not keep the body of
+// its request.
+func (e *entry) shorten() {
+	q := &e.question
+	if q.Subject.Kind == authz.SubjectAPIKey && q.Subject.ID != "" && !accessKey.MatchString(q.Subject.ID) {
+		q.Subject.ID = notAnAccessKey
+	}
+	kind := string(q.Subject.Kind)
+	for _, text := range [...]*string{
+		&e.requestID, &e.refusal, &kind, &q.Subject.ID, &q.Scope.OrganizationID, &q.Scope.ProjectID, &q.Attributes.IP, &q.Attributes.UserAgent,
+		&q.Attributes.ResourceID, &q.Attributes.ResourceName, &q.Attributes.ResourceLocality,
+	} {
+		shorten(text)
+	}
+	q.Subject.Kind = authz.SubjectKind(kind)
+	// The parts of a permission may be cut from one text: a short one keeps a long one.
+	if p := &q.Permission; len(p.Service) > maxField || len(p.Resource) > maxField || len(p.Action) > maxField {
+		for _, part := range [...]*string{&p.Service, &p.Resource, &p.Action} {
+			*part = strings.Clone(beginning(*part))
+		}
+	}
+	if err := e.decision.Err; err != nil { // It may hold what it is about.
+		text := err.Error()
+		shorten(&text)
+		e.decision.Err = errors.New(text)
+	}
+}
+
+func shorten(text *string) {
+	if len(*text) > maxField {
+		*text = strings.Clone(beginning(*text))
+	}
 }
 
 // append adds the entry as a line.
@@ -112,10 +154,12 @@ func (e *entry) appendOutcome(l *line) {
 	d := &e.decision
 	l.text("decision", outcome(d))
 	l.text("reason", string(d.Reason))
-	l.text("policy", d.Grant.PolicyID)
-	l.text("policyName", d.Grant.PolicyName)
-	l.text("rule", d.Grant.RuleID)
-	l.text("permissionSet", d.Grant.PermissionSet)
+	if d.Grant != nil {
+		l.text("policy", d.Grant.PolicyID)
+		l.text("policyName", d.Grant.PolicyName)
+		l.text("rule", d.Grant.RuleID)
+		l.text("permissionSet", d.Grant.PermissionSet)
+	}
 	if d.Err != nil {
 		l.text("error", d.Err.Error())
 	}
