@@ -62,7 +62,7 @@ func runExplain(ctx context.Context, args []string) int {
 }
 
 func (c explainCommand) run(ctx context.Context, args []string) int {
-	commands := map[string]func(*explained) (int, error){"why": c.why, "who": c.who, "what": c.what}
+	commands := map[string]func(context.Context, *explained) (int, error){"why": c.why, "who": c.who, "what": c.what}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(c.err, explainUsage)
 		return exitUsage
@@ -70,7 +70,7 @@ func (c explainCommand) run(ctx context.Context, args []string) int {
 	asked, err := c.ask(ctx, args[0], args[1:])
 	code := exitUsage
 	if err == nil {
-		code, err = commands[args[0]](asked)
+		code, err = commands[args[0]](ctx, asked)
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -230,7 +230,7 @@ func (e *explained) ofOrganization(kind iam.Kind, matches func(iam.Head) bool) (
 	return iam.Head{}, false
 }
 
-func (c explainCommand) why(e *explained) (int, error) {
+func (c explainCommand) why(_ context.Context, e *explained) (int, error) {
 	explanation := e.view.Explain(&e.request)
 	answer, code := "DENIED", exitDenied
 	if explanation.Decision.Allowed {
@@ -246,7 +246,7 @@ func (c explainCommand) why(e *explained) (int, error) {
 	return code, nil
 }
 
-func (c explainCommand) who(e *explained) (int, error) {
+func (c explainCommand) who(ctx context.Context, e *explained) (int, error) {
 	r := e.request
 	r.Subject.Kind = authz.SubjectKind(e.kind)
 	kinds := []authz.SubjectKind{authz.SubjectUser, authz.SubjectApplication, authz.SubjectOwner, authz.SubjectAPIKey}
@@ -260,7 +260,10 @@ func (c explainCommand) who(e *explained) (int, error) {
 	fmt.Fprintln(table, "KIND\tID\tNAME\tBECAUSE")
 	for after, more := "", true; more; more = after != "" {
 		var found []string
-		found, after = e.view.Subjects(&r, after, explainPage)
+		var err error
+		if found, after, err = e.view.Subjects(ctx, &r, after, explainPage); err != nil {
+			return exitUsage, err
+		}
 		for _, id := range found {
 			asked := r
 			asked.Subject.ID = id
@@ -271,7 +274,7 @@ func (c explainCommand) who(e *explained) (int, error) {
 	return exitAllowed, table.Flush()
 }
 
-func (c explainCommand) what(e *explained) (int, error) {
+func (c explainCommand) what(ctx context.Context, e *explained) (int, error) {
 	explanation := e.view.Explain(&authz.Request{Subject: e.request.Subject, Permission: iam.Permission{Service: "iam", Resource: "user", Action: "read"}})
 	principal := explanation.Decision.Principal
 	if principal.Kind == "" {
@@ -284,7 +287,10 @@ func (c explainCommand) what(e *explained) (int, error) {
 		r.Scope = scope.Scope
 		for after, more := "", true; more; more = after != "" {
 			var found []string
-			found, after = e.view.Actions(&r, after, explainPage)
+			var err error
+			if found, after, err = e.view.Actions(ctx, &r, after, explainPage); err != nil {
+				return exitUsage, err
+			}
 			for _, text := range found {
 				r.Permission, _ = iam.ParsePermission(text)
 				fmt.Fprintf(table, "%s\t%s\t%s\n", scope.name, text, because(e.view.Decide(&r)))

@@ -3,6 +3,7 @@
 package authz
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -11,9 +12,10 @@ import (
 
 // Subjects gives who of an Organization may do what a request asks, the kind of its subject and the Organization being those of
 // the request: up to limit ids in order, after one. next is where to go on; empty when these are all. Whoever does not count
-// is not looked at: API keys are those that are live, and they and users those that are neither locked nor only invited.
-func (v View) Subjects(r *Request, after string, limit int) (found []string, next string) {
-	return page(v.snapshot.subjects(r.Subject.Kind, r.Scope.OrganizationID), after, limit, func(id string) bool {
+// is not looked at: API keys are those that are live, and they and users those that are neither locked nor only invited. The error is the
+// context's, when it ends before the search does.
+func (v View) Subjects(ctx context.Context, r *Request, after string, limit int) (found []string, next string, err error) {
+	return page(ctx, v.snapshot.subjects(r.Subject.Kind, r.Scope.OrganizationID), after, limit, func(id string) bool {
 		asked := *r
 		asked.Subject.ID = id
 		return v.Decide(&asked).Allowed
@@ -53,22 +55,28 @@ func (n *node) is(kind SubjectKind) bool {
 	return false
 }
 
-// Scopes gives where in its Organization a subject may do what a request asks: the Organization as a whole, and each Project; up
-// to limit in the order of their cursors, after one. next is where to go on; empty when these are all.
-func (v View) Scopes(r *Request, after string, limit int) (found []Scope, next string) {
+// ScopeKinds says which kinds of scopes a search is for.
+type ScopeKinds int
+
+// The kinds of scopes.
+const (
+	AllScopes ScopeKinds = iota
+	// OrganizationScope is the Organization as a whole.
+	OrganizationScope
+	ProjectScopes
+)
+
+// Scopes gives where in its Organization a subject may do what a request asks: the Organization as a whole, and each Project, if they
+// are of the kinds that are wanted and within the scope of the request; up to limit in the order of their cursors, after one. next is
+// where to go on; empty when these are all. The error is the context's, when it ends before the search does.
+func (v View) Scopes(ctx context.Context, r *Request, kinds ScopeKinds, after string, limit int) (found []Scope, next string, err error) {
 	var b bearer
 	v.snapshot.find(r.Subject, v.now, &b)
 	if b.organization == nil {
-		return nil, ""
+		return nil, "", nil
 	}
-	home := b.organization.id
-	scopes := map[string]Scope{"organization": {OrganizationID: home}} // The default Project has the same id.
-	for id, project := range v.snapshot.projects.all() {
-		if project.OrganizationID == home {
-			scopes["project:"+id] = Scope{OrganizationID: home, ProjectID: id}
-		}
-	}
-	cursors, next := page(slices.Sorted(maps.Keys(scopes)), after, limit, func(cursor string) bool {
+	scopes := v.snapshot.scopes(b.organization.id, kinds, r.Scope)
+	cursors, next, err := page(ctx, slices.Sorted(maps.Keys(scopes)), after, limit, func(cursor string) bool {
 		asked := *r
 		asked.Scope = scopes[cursor]
 		return v.Decide(&asked).Allowed
@@ -76,14 +84,35 @@ func (v View) Scopes(r *Request, after string, limit int) (found []Scope, next s
 	for _, cursor := range cursors {
 		found = append(found, scopes[cursor])
 	}
-	return found, next
+	return found, next, err
+}
+
+// scopes gives the scopes of an Organization by their cursors.
+func (s *Snapshot) scopes(home string, kinds ScopeKinds, within Scope) map[string]Scope {
+	scopes := map[string]Scope{}
+	if within.OrganizationID != "" && within.OrganizationID != home {
+		return scopes
+	}
+	if kinds != ProjectScopes && within.ProjectID == "" {
+		scopes["organization"] = Scope{OrganizationID: home} // The default Project has the same id.
+	}
+	if kinds == OrganizationScope {
+		return scopes
+	}
+	for id, project := range s.projects.all() {
+		if project.OrganizationID == home && (within.ProjectID == "" || within.ProjectID == id) {
+			scopes["project:"+id] = Scope{OrganizationID: home, ProjectID: id}
+		}
+	}
+	return scopes
 }
 
 // Actions gives what a subject may do on a scope, of the permissions that the permission sets name in full: up to limit after one,
 // in order, written service:resource:action. Where the request's permission names a service, resource or action, others are
 // left out. Of what sets name by wildcards only, nobody knows all there is. next is where to go on; empty when these are all.
-func (v View) Actions(r *Request, after string, limit int) (found []string, next string) {
-	return page(v.snapshot.sets.named(r.Permission), after, limit, func(text string) bool {
+// The error is the context's, when it ends before the search does.
+func (v View) Actions(ctx context.Context, r *Request, after string, limit int) (found []string, next string, err error) {
+	return page(ctx, v.snapshot.sets.named(r.Permission), after, limit, func(text string) bool {
 		permission, err := iam.ParsePermission(text)
 		asked := *r
 		asked.Permission = permission
@@ -111,20 +140,26 @@ func matches(pattern, p iam.Permission) bool {
 	return (pattern.Service == "" || pattern.Service == p.Service) && (pattern.Resource == "" || pattern.Resource == p.Resource) && (pattern.Action == "" || pattern.Action == p.Action)
 }
 
+// lookUpEvery is how many decisions of a search are made between two looks at its context.
+const lookUpEvery = 64
+
 // page gives those of a sorted list that pass, after one and up to limit; next is the last that was given, if more pass.
-func page(sorted []string, after string, limit int, passes func(string) bool) (found []string, next string) {
+func page(ctx context.Context, sorted []string, after string, limit int, passes func(string) bool) (found []string, next string, err error) {
 	start, seen := slices.BinarySearch(sorted, after)
 	if seen {
 		start++
 	}
-	for _, id := range sorted[start:] {
+	for i, id := range sorted[start:] {
+		if i%lookUpEvery == 0 && ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
 		if !passes(id) {
 			continue
 		}
 		if len(found) == limit {
-			return found, found[limit-1]
+			return found, found[limit-1], nil
 		}
 		found = append(found, id)
 	}
-	return found, ""
+	return found, "", nil
 }

@@ -104,12 +104,15 @@ func evaluateAll(s *decisions.Session, r *http.Request, to []byte) ([]byte, erro
 	if err != nil {
 		return to, err
 	}
-	return answerItems(s, items, semantic, to), nil
+	return answerItems(s, items, semantic, to)
 }
 
-func answerItems(s *decisions.Session, items []item, semantic string, to []byte) []byte {
+func answerItems(s *decisions.Session, items []item, semantic string, to []byte) ([]byte, error) {
 	to = append(to, `{"evaluations":[`...)
 	for i := range items {
+		if err := s.Gone(); err != nil {
+			return to, err
+		}
 		if i > 0 {
 			to = append(to, ',')
 		}
@@ -119,7 +122,7 @@ func answerItems(s *decisions.Session, items []item, semantic string, to []byte)
 			break
 		}
 	}
-	return append(to, "]}\n"...)
+	return append(to, "]}\n"...), nil
 }
 
 func (b *batch) semantic() (string, error) {
@@ -189,7 +192,9 @@ func (it *item) answer(s *decisions.Session, place int, to []byte) ([]byte, bool
 		err = it.asked.allowed(s, place)
 	}
 	if err != nil {
-		return appendItemError(to, wire.RefusalOf(err)), false
+		refusal := wire.RefusalOf(err)
+		s.RefuseItem(&it.asked.Request, place, refusal, it.err != nil)
+		return appendItemError(to, refusal), false
 	}
 	d := s.Decide(&it.asked.Request, place)
 	return appendDecision(to, s, &d), d.Allowed

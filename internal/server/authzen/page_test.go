@@ -56,6 +56,31 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A page of places is full of those that are wanted, wherever the others stand in the order.
+func TestPagesOfPlaces(t *testing.T) {
+	s := serve(t)
+	query := `{"subject":{"type":"user","id":"` + world.Alice + `"},"action":{"name":"records:record:read"},"resource":{"type":"TYPE"WITHIN},"page":{"limit":1}}`
+	for name, test := range map[string]struct {
+		kind, within, want string
+		more               bool
+	}{
+		"Projects":                       {"project", ``, world.Default, true},
+		"a Project":                      {"project", `,"properties":{"project_id":"` + world.Web + `"}`, world.Web, false},
+		"Projects of the Organization":   {"project", `,"properties":{"organization_id":"` + world.Acme + `"}`, world.Default, true},
+		"Projects of another":            {"project", `,"properties":{"organization_id":"` + world.Umbra + `"}`, "", false},
+		"another's Project":              {"project", `,"properties":{"project_id":"` + world.Pit + `"}`, "", false},
+		"the Organization":               {"organization", ``, world.Acme, false},
+		"the Organization, in a Project": {"organization", `,"properties":{"project_id":"` + world.Web + `"}`, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := s.ask(t, searchResourcePath, strings.NewReplacer("TYPE", test.kind, "WITHIN", test.within).Replace(query))
+			if found := strings.Join(a.results(t, test.kind), ","); found != test.want || (a.at("page", "next_token") != "") != test.more {
+				t.Errorf("found %s; want %s, and more is %v", a.text, test.want, test.more)
+			}
+		})
+	}
+}
+
 func TestPagesThatAreRefused(t *testing.T) {
 	s := serve(t)
 	query := `{"subject":{"type":"user"},"action":{"name":"records:record:read"},"resource":{"type":"record","id":"r"},"page":PAGE}`

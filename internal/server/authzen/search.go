@@ -3,6 +3,7 @@
 package authzen
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -62,8 +63,10 @@ func searchResources(s *decisions.Session, r *http.Request, to []byte) ([]byte, 
 	if err != nil {
 		return to, err
 	}
-	scope := a.Scope
-	a.Scope = authz.Scope{} // The places are those of the subject's Organization.
+	kinds := authz.ProjectScopes
+	if a.resourceType == typeOrganization {
+		kinds = authz.OrganizationScope
+	}
 	var found []authz.Scope
 	next, note := "", ""
 	switch {
@@ -71,37 +74,16 @@ func searchResources(s *decisions.Session, r *http.Request, to []byte) ([]byte, 
 		note = "Resources of this type are known to their service only; search for resources of type project or organization, where they are."
 		err = s.MayAsk(&a.Request, decisions.Alone)
 	default:
-		found, next, err = s.Scopes(&a.Request, p.Page)
+		found, next, err = s.Scopes(&a.Request, kinds, p.Page)
 	}
 	if err != nil {
 		return to, err
 	}
-	ids := places(found, a.resourceType, scope)
-	if a.resourceType == typeOrganization {
-		next = "" // It came first, if at all.
-	}
-	to = p.appendHead(to, s, len(ids), next, note)
-	for i, id := range ids {
-		to = appendEntity(to, i, a.resourceType, id)
+	to = p.appendHead(to, s, len(found), next, note)
+	for i, scope := range found {
+		to = appendEntity(to, i, a.resourceType, cmp.Or(scope.ProjectID, scope.OrganizationID))
 	}
 	return append(to, "]}\n"...), nil
-}
-
-// places gives the ids of those scopes that are of a type, within the one that was asked about.
-func places(scopes []authz.Scope, resourceType string, within authz.Scope) []string {
-	var ids []string
-	for _, scope := range scopes {
-		if within.OrganizationID != "" && within.OrganizationID != scope.OrganizationID || within.ProjectID != "" && within.ProjectID != scope.ProjectID {
-			continue
-		}
-		switch {
-		case resourceType == typeProject && scope.ProjectID != "":
-			ids = append(ids, scope.ProjectID)
-		case resourceType == typeOrganization && scope.ProjectID == "":
-			ids = append(ids, scope.OrganizationID)
-		}
-	}
-	return ids
 }
 
 // searchActions answers what may be done. On a resource of type service/resource that are actions on just these; on a place, permissions in full.

@@ -3,6 +3,7 @@
 package decisions
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/iam-operator/iam-operator/internal/authz"
@@ -62,6 +63,26 @@ type Page struct {
 // wanted says whether anything is.
 func (p Page) wanted() bool { return p.Limit > 0 }
 
+// Gone gives an error when nobody waits for the answer any more.
+func (s *Session) Gone() error { return s.request.Context().Err() }
+
+// search runs a search when there is a place for it.
+func (s *Session) search(run func(ctx context.Context) error) error {
+	ctx := s.request.Context()
+	waiting, cancel := context.WithTimeout(ctx, searchWait)
+	defer cancel()
+	select {
+	case s.service.searches <- struct{}{}:
+	case <-waiting.Done():
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return wire.Refuse(http.StatusServiceUnavailable, "too many searches run at this moment; try again")
+	}
+	defer func() { <-s.service.searches }()
+	return run(ctx)
+}
+
 // Subjects gives who of one kind may do what a question asks, its own subject apart.
 func (s *Session) Subjects(q *authz.Request, page Page) (found []string, next string, err error) {
 	if !s.mayCheck {
@@ -73,19 +94,31 @@ func (s *Session) Subjects(q *authz.Request, page Page) (found []string, next st
 		asked.Scope.OrganizationID = s.caller.Principal.OrganizationID
 	}
 	if asked.Scope.OrganizationID == s.caller.Principal.OrganizationID && q.Permission.Concrete() && page.wanted() {
-		found, next = s.view.Subjects(&asked, page.After, page.Limit)
+		err = s.search(func(ctx context.Context) (err error) {
+			found, next, err = s.view.Subjects(ctx, &asked, page.After, page.Limit)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, "", err
 	}
 	s.recordSearch(&asked, len(found))
 	return found, next, nil
 }
 
-// Scopes gives where a question's subject may do what it asks.
-func (s *Session) Scopes(q *authz.Request, page Page) (found []authz.Scope, next string, err error) {
+// Scopes gives where a question's subject may do what it asks: within the question's scope, and of the kinds that are wanted.
+func (s *Session) Scopes(q *authz.Request, kinds authz.ScopeKinds, page Page) (found []authz.Scope, next string, err error) {
 	if err := s.MayAsk(q, Alone); err != nil {
 		return nil, "", err
 	}
 	if s.knows(q.Subject) && q.Permission.Concrete() && page.wanted() {
-		found, next = s.view.Scopes(q, page.After, page.Limit)
+		err = s.search(func(ctx context.Context) (err error) {
+			found, next, err = s.view.Scopes(ctx, q, kinds, page.After, page.Limit)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, "", err
 	}
 	s.recordSearch(q, len(found))
 	return found, next, nil
@@ -97,7 +130,13 @@ func (s *Session) Actions(q *authz.Request, page Page) (found []string, next str
 		return nil, "", err
 	}
 	if s.knows(q.Subject) && page.wanted() {
-		found, next = s.view.Actions(q, page.After, page.Limit)
+		err = s.search(func(ctx context.Context) (err error) {
+			found, next, err = s.view.Actions(ctx, q, page.After, page.Limit)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, "", err
 	}
 	s.recordSearch(q, len(found))
 	return found, next, nil
@@ -164,12 +203,25 @@ func (s *Session) MayAsk(q *authz.Request, item int) error {
 // Forbid gives the refusal of what only those may do who may ask about others, and logs it.
 func (s *Session) Forbid(what string, q *authz.Request, item int) error {
 	refusal := wire.Refuse(http.StatusForbidden, "%s takes the permission %s in the Organization, which permission set IAMPermissionChecker holds", what, checkPermission)
+	s.recordRefusal(q, item, refusal)
+	return refusal
+}
+
+// RefuseItem counts a question among several that is denied without a decision; and logs it, if it is broken. Where it may not be asked,
+// that is logged already.
+func (s *Session) RefuseItem(q *authz.Request, item int, refusal *wire.Refusal, broken bool) {
+	s.service.metrics.refused.Inc()
+	if broken {
+		s.recordRefusal(q, item, refusal)
+	}
+}
+
+func (s *Session) recordRefusal(q *authz.Request, item int, refusal *wire.Refusal) {
 	now := s.service.Clock.Now()
 	s.service.Log.add(&entry{
 		kind: kindRefusal, at: now, latency: now.Sub(s.began), endpoint: s.endpoint, requestID: s.id, item: item, caller: s.caller,
 		question: *q, refusal: refusal.Message, decision: authz.Decision{Revision: s.view.Revision()},
 	})
-	return refusal
 }
 
 // isSelf says whether a subject is the caller: the key that was shown, or its bearer.

@@ -21,6 +21,8 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	logLost   prometheus.Counter
+	panics    prometheus.Counter
+	refused   prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer, engine *authz.Engine) (*metrics, error) {
@@ -41,6 +43,12 @@ func newMetrics(registry prometheus.Registerer, engine *authz.Engine) (*metrics,
 		logLost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "iam_operator_decision_log_lost_total", Help: "Lines that the log of decisions has not: its queue was full, or they could not be written.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "iam_operator_decision_panics_total", Help: "Requests to the decision engine that a fault of the operator kept from being answered; its log has the stack.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "iam_operator_decision_items_refused_total", Help: "Questions among several that were denied without a decision: they were broken, or their caller may not ask them.",
+		}),
 	}
 	revision := prometheus.Collector(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "iam_operator_decision_snapshot_revision", Help: "Number of the store's revision that decisions are made at.",
@@ -50,7 +58,8 @@ func newMetrics(registry prometheus.Registerer, engine *authz.Engine) (*metrics,
 	}, func() float64 { return engine.Age().Seconds() }))
 	err := errors.Join(
 		sink.Register(registry, &m.decisions), sink.Register(registry, &m.failures), sink.Register(registry, &m.requests),
-		sink.Register(registry, &m.duration), sink.Register(registry, &m.logLost), sink.Register(registry, &revision), sink.Register(registry, &age),
+		sink.Register(registry, &m.duration), sink.Register(registry, &m.logLost), sink.Register(registry, &m.panics), sink.Register(registry, &m.refused),
+		sink.Register(registry, &revision), sink.Register(registry, &age),
 	)
 	m.begin()
 	return m, err

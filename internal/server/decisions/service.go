@@ -5,7 +5,12 @@
 package decisions
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +43,16 @@ type Options struct {
 type Service struct {
 	Options
 	metrics *metrics
+	// searches has a place for each search that runs.
+	searches chan struct{}
 }
+
+const (
+	// searchesPerCPU bounds how many searches run at once. Each looks at all that an Organization has.
+	searchesPerCPU = 2
+	// searchWait is how long a search waits for its place.
+	searchWait = 250 * time.Millisecond
+)
 
 // NewService registers the metrics.
 func NewService(o Options) (*Service, error) {
@@ -47,7 +61,7 @@ func NewService(o Options) (*Service, error) {
 		return nil, err
 	}
 	o.Log.metrics = m
-	return &Service{Options: o, metrics: m}, nil
+	return &Service{Options: o, metrics: m, searches: make(chan struct{}, searchesPerCPU*runtime.GOMAXPROCS(0))}, nil
 }
 
 // Endpoint names what is asked, in log and metrics.
@@ -78,13 +92,10 @@ func (s *Service) Handle(endpoint Endpoint, answer Answer, refuse Refuse) http.H
 		session := Session{service: s, endpoint: endpoint, began: began, request: r, id: wire.Identify(w, r, s.NewID)}
 		buffer := answers.get()
 		defer answers.put(buffer)
-		err := session.open()
-		if err == nil {
-			buffer.bytes, err = answer(&session, r, buffer.bytes)
-		}
+		err := session.answer(answer, buffer)
 		status := http.StatusOK
 		if err != nil {
-			refusal := wire.RefusalOf(err)
+			refusal := refusalOf(err)
 			status = refusal.Status
 			explainStatus(w, status)
 			refuse(w, refusal)
@@ -94,6 +105,40 @@ func (s *Service) Handle(endpoint Endpoint, answer Answer, refuse Refuse) http.H
 		}
 		measured.observe(status, s.Clock.Since(began))
 	})
+}
+
+// answer makes the body of an answer; nothing is written to the client yet. A panic becomes an error, of which the log has the stack:
+// net/http would cut the connection, and tell nobody who looks at metrics.
+func (s *Session) answer(answer Answer, to *buffer) (err error) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		if aborted, ok := cause.(error); ok && errors.Is(aborted, http.ErrAbortHandler) {
+			panic(cause) // So a handler says that it wants the connection cut.
+		}
+		s.service.metrics.panics.Inc()
+		err = fmt.Errorf("panic: %v", cause)
+		s.service.Log.options.Failures.Error(err, "A request to the decision engine could not be answered, which is a fault of the operator",
+			"endpoint", s.endpoint, "request", beginning(s.id), "stack", string(debug.Stack()))
+	}()
+	if err := s.open(); err != nil {
+		return err
+	}
+	to.bytes, err = answer(s, s.request, to.bytes)
+	return err
+}
+
+// statusGone is what proxies log for a client that did not wait for its answer. It sees none of it.
+const statusGone = 499
+
+// refusalOf gives the refusal that an error is.
+func refusalOf(err error) *wire.Refusal {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return wire.Refuse(statusGone, "the request was given up before it was answered")
+	}
+	return wire.RefusalOf(err)
 }
 
 // explainStatus adds what HTTP wants beside a status.
@@ -121,9 +166,4 @@ func (s *Service) NotAllowed(method string, refuse Refuse) http.Handler {
 		w.Header().Set("Allow", method)
 		refuse(w, wire.Refuse(http.StatusMethodNotAllowed, "this is asked by %s", method))
 	})
-}
-
-// Ready fails while there is nothing to decide from.
-func (s *Service) Ready(*http.Request) error {
-	return s.Engine.Ready()
 }

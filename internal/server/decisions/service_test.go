@@ -4,7 +4,9 @@ package decisions_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
@@ -20,6 +23,7 @@ import (
 	"github.com/iam-operator/iam-operator/internal/server/authzen"
 	"github.com/iam-operator/iam-operator/internal/server/decisions"
 	world "github.com/iam-operator/iam-operator/internal/server/decisions/decisionstest"
+	"github.com/iam-operator/iam-operator/internal/server/decisions/wire"
 	"github.com/iam-operator/iam-operator/internal/server/iamapi"
 )
 
@@ -92,17 +96,20 @@ func TestDecisionsAreLogged(t *testing.T) {
 			want = append(want, l)
 		}
 	}
-	first, third := 0, 2
+	first, second, third := 0, 1, 2
 	reads := line{Kind: "decision", Subject: world.Alice, Decision: "allow", Reason: "Granted", Policy: "policy-alice-reads"}
 	on := func(endpoint string, l line) line { l.Endpoint = endpoint; return l }
 	item := func(l line, item *int) line { l.Item = item; return l }
 	bob := line{Kind: "decision", Endpoint: "evaluations", Subject: world.Bob, Decision: "allow", Reason: "Granted", Policy: "policy-bob-reads", Item: &third}
 	expect("/access/v1/evaluation", world.PEPKey, 200, on("evaluation", reads))
 	expect("/access/v1/explain", world.PEPKey, 200, on("explain", reads))
-	expect("/access/v1/evaluations", world.PEPKey, 200, item(on("evaluations", reads), &first), bob)
+	broken := line{Kind: "refusal", Endpoint: "evaluations", Item: &second}
+	expect("/access/v1/evaluations", world.PEPKey, 200, item(on("evaluations", reads), &first), broken, bob)
+	forbidden := func(subject string, item *int) line { l := broken; l.Subject, l.Item = subject, item; return l }
+	expect("/access/v1/evaluations", world.CIKey, 200, forbidden(world.Alice, &first), broken, forbidden(world.Bob, &third))
 	expect("/access/v1/evaluation", world.CIKey, 403, line{Kind: "refusal", Endpoint: "evaluation", Subject: world.Alice})
 	expect("/access/v1/search/subject", world.PEPKey, 200, line{Kind: "search", Endpoint: "search_subject", Found: 3})
-	expect("/access/v1/search/resource", world.PEPKey, 200, line{Kind: "search", Endpoint: "search_resource", Subject: world.Alice, Found: 3}) // the Organization, and two Projects
+	expect("/access/v1/search/resource", world.PEPKey, 200, line{Kind: "search", Endpoint: "search_resource", Subject: world.Alice, Found: 2}) // two Projects
 	expect("/access/v1/search/action", world.PEPKey, 200, line{Kind: "search", Endpoint: "search_action", Subject: world.Alice, Found: 3})
 	expect("/iam/v1alpha1/check-permissions", world.CIKey, 200, line{Kind: "decision", Endpoint: "check_permissions", Subject: world.CIKey, Decision: "deny", Reason: "NotGranted", Item: &first})
 	for deadline := time.Now().Add(10 * time.Second); strings.Count(log.String(), "\n") < len(want) && time.Now().Before(deadline); {
@@ -167,6 +174,7 @@ func TestMetrics(t *testing.T) {
 	ask(mux, world.PEPKey, "/access/v1/evaluation", strings.Replace(ci, world.CI, world.Eve, 1))
 	ask(mux, world.AliceKey, "/access/v1/evaluation", ci)
 	ask(mux, world.LucyKey, "/access/v1/evaluation", ci)
+	ask(mux, world.AliceKey, "/access/v1/evaluations", `{"evaluations":[`+ci+`,{}]}`)
 	ask(mux, world.OwnerKey, "/access/v1/evaluation", strings.NewReplacer("application", "owner", world.CI, world.Owner).Replace(ci))
 	for name, test := range map[string]struct {
 		name   string
@@ -183,6 +191,8 @@ func TestMetrics(t *testing.T) {
 		"of nobody":                 {"iam_operator_decision_requests_total", []string{"401", "evaluation"}, 1},
 		"how long":                  {"iam_operator_decision_request_duration_seconds", []string{"evaluation"}, 5},
 		"revision":                  {"iam_operator_decision_snapshot_revision", nil, 1},
+		"items that are refused":    {"iam_operator_decision_items_refused_total", nil, 2},
+		"no panics":                 {"iam_operator_decision_panics_total", nil, 0},
 		"nothing lost from the log": {"iam_operator_decision_log_lost_total", nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +221,90 @@ func TestWithoutASnapshot(t *testing.T) {
 			t.Errorf("%s answered %d %s", path, got.Code, got.Body)
 		}
 	}
-	if service.Ready(nil) == nil {
-		t.Error("the service says that it is ready")
+}
+
+// told has what a logger was told as an error.
+type told struct{ text []string }
+
+func (l *told) Init(logr.RuntimeInfo)               {}
+func (l *told) Enabled(int) bool                    { return true }
+func (l *told) Info(int, string, ...any)            {}
+func (l *told) WithValues(...any) logr.LogSink      { return l }
+func (l *told) WithName(string) logr.LogSink        { return l }
+func (l *told) Error(err error, m string, v ...any) { l.text = append(l.text, fmt.Sprint(err, m, v)) }
+
+// handled serves one answer over an engine with a world, and the errors that it tells a logger of.
+func handled(t *testing.T, answer decisions.Answer) (handler http.Handler, registry *prometheus.Registry, errors *told) {
+	t.Helper()
+	errors, registry = &told{}, prometheus.NewRegistry()
+	service, err := decisions.NewService(decisions.Options{
+		Engine: world.New(t, io.Discard).Service.Engine, Clock: clock.RealClock{}, NewID: func() string { return "id" }, Registry: registry,
+		Log: decisions.NewLog(decisions.LogOptions{Failures: logr.New(errors)}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service.Handle(decisions.EndpointEvaluation, answer, func(w http.ResponseWriter, refusal *wire.Refusal) {
+		wire.WriteJSON(w, refusal.Status, wire.AppendString(nil, refusal.Message))
+	}), registry, errors
+}
+
+func shown() *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
+	world.Show(r, world.PEPKey)
+	return r
+}
+
+// A panic is answered by 500, counted, and logged with its stack, which the client does not see.
+func TestPanicsAreTold(t *testing.T) {
+	handler, registry, errors := handled(t, func(*decisions.Session, *http.Request, []byte) ([]byte, error) { panic("a fault") })
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, shown())
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "fault") {
+		t.Errorf("answered %d %s", w.Code, w.Body)
+	}
+	for name, labels := range map[string][]string{"iam_operator_decision_panics_total": nil, "iam_operator_decision_requests_total": {"500", "evaluation"}} {
+		if got := metric(t, registry, name, labels...); got != 1 {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
+	if len(errors.text) != 1 || !strings.Contains(errors.text[0], "a fault") || !strings.Contains(errors.text[0], "service_test.go") {
+		t.Errorf("logged %q", errors.text)
+	}
+}
+
+func TestAbortsGoOn(t *testing.T) {
+	handler, registry, errors := handled(t, func(*decisions.Session, *http.Request, []byte) ([]byte, error) { panic(http.ErrAbortHandler) })
+	defer func() {
+		if cause := recover(); cause != http.ErrAbortHandler {
+			t.Errorf("net/http gets %v", cause)
+		}
+		if got := metric(t, registry, "iam_operator_decision_panics_total"); got != 0 || len(errors.text) != 0 {
+			t.Errorf("it is counted as a panic, and logged: %q", errors.text)
+		}
+	}()
+	handler.ServeHTTP(httptest.NewRecorder(), shown())
+}
+
+// Whoever is gone is not decided for any more.
+func TestGoneClients(t *testing.T) {
+	mux := serve(t, world.New(t, io.Discard).Service)
+	alice := `{"subject":{"type":"user","id":"` + world.Alice + `"},"action":{"name":"records:record:read"},"resource":{"type":"project","id":"` + world.Web + `"}`
+	for path, body := range map[string]string{
+		"/access/v1/evaluations": alice + `,"evaluations":[{}]}`, "/access/v1/search/subject": alice + "}", "/access/v1/search/resource": alice + "}", "/access/v1/search/action": alice + "}",
+		"/iam/v1alpha1/check-permissions": `{"permissions":[{"service":"records","name":"record","action":"read","project_id":"` + world.Web + `"}]}`,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		for _, want := range []int{http.StatusOK, 499} {
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			world.Show(r, world.PEPKey)
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s answered %d %s, want %d", path, w.Code, w.Body, want)
+			}
+			cancel()
+		}
 	}
 }

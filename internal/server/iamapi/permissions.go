@@ -68,6 +68,9 @@ func checkPermissions(s *decisions.Session, r *http.Request, to []byte) ([]byte,
 	}
 	to = append(to, `{"responses":[`...)
 	for i := range questions {
+		if err := s.Gone(); err != nil {
+			return to, err
+		}
 		if i > 0 {
 			to = append(to, ',')
 		}
