@@ -99,16 +99,18 @@ func (d *demo) evaluate(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM([]byte(authority))
+	if !trusted.AppendCertsFromPEM([]byte(authority)) {
+		return nil, fmt.Errorf("the ca.crt of Secret %s has no certificate", decisions.CertificateSecret)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("https://localhost:%d/access/v1/evaluation", d.operator.DecisionPort), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+secretKey)
 	request.Header.Set("Content-Type", "application/json")
-	http := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}}}
-	defer http.CloseIdleConnections()
-	response, err := http.Do(request)
+	caller := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}}}
+	defer caller.CloseIdleConnections()
+	response, err := caller.Do(request)
 	if err != nil {
 		return nil, err
 	}

@@ -161,7 +161,7 @@ func (b *batch) demand() string {
 	if b.Context == nil {
 		return ""
 	}
-	return value(b.Context.AtLeastRevision)
+	return wire.Value(b.Context.AtLeastRevision)
 }
 
 // readItem reads one item. What it has, it has whole: nothing is merged into it.

@@ -187,8 +187,8 @@ func (a *asked) readResource(r *resource, hasID bool) error {
 			}
 			*scope.to = *scope.given
 		}
-		a.Attributes.ResourceName = value(r.Properties.Name)
-		a.Attributes.ResourceLocality = value(r.Properties.Locality)
+		a.Attributes.ResourceName = wire.Value(r.Properties.Name)
+		a.Attributes.ResourceLocality = wire.Value(r.Properties.Locality)
 	}
 	if !hasID {
 		return nil
@@ -223,10 +223,10 @@ func (a *asked) readContext(s *decisions.Session, c *environment) (err error) {
 	if c == nil {
 		c = &environment{}
 	}
-	if a.demanded, err = s.Demands("context.at_least_revision", value(c.AtLeastRevision)); err != nil {
+	if a.demanded, err = s.Demands("context.at_least_revision", wire.Value(c.AtLeastRevision)); err != nil {
 		return err
 	}
-	a.Attributes.UserAgent, a.givesAgent = value(c.UserAgent), c.UserAgent != nil
+	a.Attributes.UserAgent, a.givesAgent = wire.Value(c.UserAgent), c.UserAgent != nil
 	if c.IP != nil {
 		if address, err := netip.ParseAddr(*c.IP); err != nil || address.Zone() != "" {
 			return wire.BadField("context.ip", "must be an IP address without a zone, not %q", wire.Cut(*c.IP))
@@ -254,13 +254,6 @@ func readTime(text string) (time.Time, error) {
 		at, err = time.Parse("2006-01-02T15:04Z07:00", text)
 	}
 	return at, err
-}
-
-func value(given *string) string {
-	if given == nil {
-		return ""
-	}
-	return *given
 }
 
 // allowed refuses a question that the caller may not ask.

@@ -96,7 +96,7 @@ func (c *checkRequest) questions(s *decisions.Session) ([]authz.Request, error) 
 		questions[i] = authz.Request{
 			Subject:    s.Caller().Subject(),
 			Permission: iam.Permission{Service: p.Service, Resource: p.Name, Action: p.Action},
-			Scope:      authz.Scope{ProjectID: value(p.ProjectID), OrganizationID: value(p.OrganizationID)},
+			Scope:      authz.Scope{ProjectID: wire.Value(p.ProjectID), OrganizationID: wire.Value(p.OrganizationID)},
 			Attributes: attributes,
 		}
 	}
@@ -111,18 +111,11 @@ func (p *permission) check(place int) error {
 			return invalid(at(part.field), reasonRequired, "value is required")
 		}
 	}
-	switch inProject, inOrganization := value(p.ProjectID) != "", value(p.OrganizationID) != ""; {
+	switch inProject, inOrganization := wire.Value(p.ProjectID) != "", wire.Value(p.OrganizationID) != ""; {
 	case !inProject && !inOrganization:
 		return invalid(at("scope"), reasonRequired, "project_id or organization_id is required")
 	case inProject && inOrganization:
 		return invalid(at("scope"), reasonConstraint, "project_id and organization_id exclude each other")
 	}
 	return nil
-}
-
-func value(given *string) string {
-	if given == nil {
-		return ""
-	}
-	return *given
 }

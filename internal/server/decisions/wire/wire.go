@@ -129,6 +129,14 @@ func Decode(text []byte, into any) error {
 	return nil
 }
 
+// Value is a text that may be absent, which is as empty.
+func Value(given *string) string {
+	if given == nil {
+		return ""
+	}
+	return *given
+}
+
 // AppendString appends a string as JSON. Bytes that are no UTF-8 become U+FFFD.
 func AppendString(to []byte, s string) []byte {
 	to = append(to, '"')
