@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -234,19 +235,19 @@ func (l *told) WithName(string) logr.LogSink        { return l }
 func (l *told) Error(err error, m string, v ...any) { l.text = append(l.text, fmt.Sprint(err, m, v)) }
 
 // handled serves one answer over an engine with a world, and the errors that it tells a logger of.
-func handled(t *testing.T, answer decisions.Answer) (handler http.Handler, registry *prometheus.Registry, errors *told) {
+func handled(t *testing.T, answer decisions.Answer) (handler http.Handler, registry *prometheus.Registry, logged *told) {
 	t.Helper()
-	errors, registry = &told{}, prometheus.NewRegistry()
+	logged, registry = &told{}, prometheus.NewRegistry()
 	service, err := decisions.NewService(decisions.Options{
 		Engine: world.New(t, io.Discard).Service.Engine, Clock: clock.RealClock{}, NewID: func() string { return "id" }, Registry: registry,
-		Log: decisions.NewLog(decisions.LogOptions{Failures: logr.New(errors)}),
+		Log: decisions.NewLog(decisions.LogOptions{Failures: logr.New(logged)}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return service.Handle(decisions.EndpointEvaluation, answer, func(w http.ResponseWriter, refusal *wire.Refusal) {
 		wire.WriteJSON(w, refusal.Status, wire.AppendString(nil, refusal.Message))
-	}), registry, errors
+	}), registry, logged
 }
 
 func shown() *http.Request {
@@ -257,7 +258,7 @@ func shown() *http.Request {
 
 // A panic is answered by 500, counted, and logged with its stack, which the client does not see.
 func TestPanicsAreTold(t *testing.T) {
-	handler, registry, errors := handled(t, func(*decisions.Session, *http.Request, []byte) ([]byte, error) { panic("a fault") })
+	handler, registry, logged := handled(t, func(*decisions.Session, *http.Request, []byte) ([]byte, error) { panic("a fault") })
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, shown())
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "fault") {
@@ -268,19 +269,19 @@ func TestPanicsAreTold(t *testing.T) {
 			t.Errorf("%s is %v", name, got)
 		}
 	}
-	if len(errors.text) != 1 || !strings.Contains(errors.text[0], "a fault") || !strings.Contains(errors.text[0], "service_test.go") {
-		t.Errorf("logged %q", errors.text)
+	if len(logged.text) != 1 || !strings.Contains(logged.text[0], "a fault") || !strings.Contains(logged.text[0], "service_test.go") {
+		t.Errorf("logged %q", logged.text)
 	}
 }
 
 func TestAbortsGoOn(t *testing.T) {
-	handler, registry, errors := handled(t, func(*decisions.Session, *http.Request, []byte) ([]byte, error) { panic(http.ErrAbortHandler) })
+	handler, registry, logged := handled(t, func(*decisions.Session, *http.Request, []byte) ([]byte, error) { panic(http.ErrAbortHandler) })
 	defer func() {
-		if cause := recover(); cause != http.ErrAbortHandler {
+		if cause, _ := recover().(error); !errors.Is(cause, http.ErrAbortHandler) {
 			t.Errorf("net/http gets %v", cause)
 		}
-		if got := metric(t, registry, "iam_operator_decision_panics_total"); got != 0 || len(errors.text) != 0 {
-			t.Errorf("it is counted as a panic, and logged: %q", errors.text)
+		if got := metric(t, registry, "iam_operator_decision_panics_total"); got != 0 || len(logged.text) != 0 {
+			t.Errorf("it is counted as a panic, and logged: %q", logged.text)
 		}
 	}()
 	handler.ServeHTTP(httptest.NewRecorder(), shown())
@@ -295,6 +296,7 @@ func TestGoneClients(t *testing.T) {
 		"/iam/v1alpha1/check-permissions": `{"permissions":[{"service":"records","name":"record","action":"read","project_id":"` + world.Web + `"}]}`,
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		for _, want := range []int{http.StatusOK, 499} {
 			r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
