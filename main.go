@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -32,6 +33,10 @@ var version = "dev"
 
 // defaultAPIURL is the Service that the IAM API gets in the operator's namespace.
 const defaultAPIURL = "https://iam-operator.%s.svc:8443"
+
+// gcPercent is how much garbage there may be beside what is in use, in percent: half of Go's default, since the operator holds much
+// that stays, and makes little garbage as a rule. The environment variable GOGC says otherwise.
+const gcPercent = 50
 
 type settings struct {
 	database                                  controllers.Database
@@ -83,6 +88,9 @@ func main() {
 		return
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	config, err := ctrl.GetConfig()
 	if err == nil {
 		err = run(ctrl.SetupSignalHandler(), config, s)

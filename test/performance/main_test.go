@@ -98,7 +98,7 @@ func checkDecisions(t *testing.T, b *bench) {
 		t.Fatal(b.operator.Explain(err))
 	}
 	r := found.(*servedReport)
-	if r.single <= 0 || r.batch <= 0 || r.memory <= 0 || len(r.latency.samples) == 0 || r.latency.bar != latencyBar {
+	if r.single.rate <= 0 || r.batch.rate <= 0 || r.memory <= 0 || r.paced.rate <= 0 || r.paced.p99 <= 0 {
 		t.Errorf("served is %+v", r)
 	}
 	if text := printed(r); !strings.Contains(text, "with 40 policies") {
