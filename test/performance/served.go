@@ -84,10 +84,19 @@ func (d *decider) measureServed(ctx context.Context, b *bench, sizes servedSizes
 	if found.batch, err = d.load(ctx, wrk, b.dir, d.url+"s", batches(bodies), sizes.load, 0); err != nil {
 		return nil, err
 	}
-	// What a connection takes for a request, with the pause after it, so that all of them together come to the rate.
-	each := time.Duration(float64(decisionConnections) / (found.single.rate * latencyLoad) * float64(time.Second))
-	say("Asking %.0f questions a second", found.single.rate*latencyLoad)
-	found.paced, err = d.load(ctx, wrk, b.dir, d.url, bodies, sizes.load, each)
+	rate := found.single.rate * latencyLoad
+	say("Asking %.0f questions a second", rate)
+	// The time between two requests of a connection, so that all of them together come to the rate. A short try tells how much longer
+	// it is than the pause.
+	apart := func(rate float64) time.Duration {
+		return time.Duration(decisionConnections / rate * float64(time.Second))
+	}
+	tried, err := d.load(ctx, wrk, b.dir, d.url, bodies, max(sizes.load/5, time.Second), apart(rate))
+	if err != nil {
+		return nil, err
+	}
+	longer := apart(tried.rate) - apart(rate)
+	found.paced, err = d.load(ctx, wrk, b.dir, d.url, bodies, sizes.load, max(apart(rate)-longer, time.Microsecond))
 	return found, err
 }
 
@@ -154,11 +163,11 @@ var (
 	notWell   = regexp.MustCompile(`Non-2xx|Socket errors`)
 )
 
-// load has wrk ask, and gives what it says. All must be answered well. Where each is zero it asks as fast as it can; otherwise each
-// connection takes so long for a request and the pause before it.
-func (d *decider) load(ctx context.Context, wrk, dir, url string, bodies [][]byte, lasts, each time.Duration) (load, error) {
+// load has wrk ask, and gives what it says. All must be answered well. Each connection pauses
+// before a request; it does not if pause is zero.
+func (d *decider) load(ctx context.Context, wrk, dir, url string, bodies [][]byte, lasts, pause time.Duration) (load, error) {
 	script := filepath.Join(dir, "load.lua")
-	if err := os.WriteFile(script, d.script(bodies, each), 0o600); err != nil {
+	if err := os.WriteFile(script, d.script(bodies, pause), 0o600); err != nil {
 		return load{}, err
 	}
 	command := exec.CommandContext(ctx, wrk, "-t1", fmt.Sprintf("-c%d", decisionConnections), fmt.Sprintf("-d%ds", int(lasts.Seconds())), "--latency", "-s", script, url)
@@ -188,8 +197,8 @@ func (d *decider) load(ctx context.Context, wrk, dir, url string, bodies [][]byt
 	return l, nil
 }
 
-// script is what wrk sends: the bodies in turn, each request after a pause if it is to take longer than it does.
-func (d *decider) script(bodies [][]byte, each time.Duration) []byte {
+// script is what wrk sends: the bodies in turn, each request after a pause.
+func (d *decider) script(bodies [][]byte, pause time.Duration) []byte {
 	text := []byte("wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n")
 	text = fmt.Appendf(text, "wrk.headers['Authorization'] = 'Bearer %s'\nlocal bodies = {\n", d.secret)
 	for _, body := range bodies {
@@ -205,8 +214,8 @@ request = function()
   return requests[at]
 end
 `...)
-	if each > 0 { // wrk pauses for whole milliseconds only: chance makes up for it.
-		text = fmt.Appendf(text, "delay = function() return math.floor(%.3f + math.random()) end\n", float64(each)/float64(time.Millisecond))
+	if pause > 0 { // wrk pauses for whole milliseconds only: chance makes up for it.
+		text = fmt.Appendf(text, "delay = function() return math.floor(%.3f + math.random()) end\n", float64(pause)/float64(time.Millisecond))
 	}
 	return text
 }
@@ -221,7 +230,7 @@ func (r *servedReport) print(out io.Writer) {
 	}
 	row("one a request", r.single, 1, fmt.Sprintf("%d a second", servedBar))
 	row(fmt.Sprintf("%d a request", batch), r.batch, batch, "-")
-	row(fmt.Sprintf("one a request, at %.0f %% of that", latencyLoad*100), r.paced, 1, "p99 "+latencyBar.String())
+	row(fmt.Sprintf("one a request, at %.0f %% of that", r.paced.rate/r.single.rate*100), r.paced, 1, "p99 "+latencyBar.String())
 	_ = table.Flush()
 }
 
