@@ -10,7 +10,7 @@ import (
 // contestants are all engines that are built in. Those that take minutes to compile are added by files with a build tag.
 func contestants() []contestant {
 	return slices.Concat([]contestant{
-		{name: oursName, title: "iam-operator", load: loadOurs},
+		{name: oursName, title: "iam-operator", load: loadOurs, notes: "nothing"},
 		{
 			name: "cedar", title: "Cedar, all policies", module: "github.com/cedar-policy/cedar-go", load: simply(newCedar),
 			notes: "no time zones: the caller says what hour it is in each",
@@ -20,7 +20,7 @@ func contestants() []contestant {
 			notes: "as above; the caller finds the policies that name the principal or its groups",
 		},
 		{
-			name: "opa", title: "OPA, prepared query", module: "github.com/open-policy-agent/opa", load: simply(newOPA),
+			name: "opa", title: "OPA, prepared query", module: "github.com/open-policy-agent/opa", load: simply(newOPA), notes: "nothing",
 		},
 		{
 			name: "casbin", title: "Casbin", module: "github.com/casbin/casbin/v2", load: simply(newCasbin),

@@ -158,6 +158,7 @@ func latencies(ready []asked) []float64 {
 	var samples []float64
 	for start := time.Now(); ; {
 		for i := range ready {
+			ready[i].touch()
 			before := time.Now()
 			_, _ = ready[i].ask()
 			samples = append(samples, float64(time.Since(before)))
@@ -166,6 +167,21 @@ func latencies(ready []asked) []float64 {
 			}
 		}
 	}
+}
+
+// touch reads a request, as whoever asks has just done who got it from somewhere: so it is in the processor's cache, which
+// thousands of requests that were made beforehand are not.
+func (q *question) touch() {
+	r, sum := &q.request, byte(0)
+	for _, text := range [...]string{
+		r.Subject.ID, r.Permission.Service, r.Permission.Resource, r.Permission.Action, r.Scope.OrganizationID, r.Scope.ProjectID,
+		r.Attributes.IP, r.Attributes.UserAgent, q.subject, q.permission, q.organization,
+	} {
+		for i := 0; i < len(text); i += 16 {
+			sum += text[i]
+		}
+	}
+	runtime.KeepAlive(sum)
 }
 
 // block are questions of one class.
@@ -198,6 +214,9 @@ func inBlocks(blocks []block) (all []sample, byClass map[class][]sample) {
 	byClass = map[class][]sample{}
 	for start := time.Now(); ; {
 		for _, b := range blocks {
+			for i := range b {
+				b[i].touch()
+			}
 			before := time.Now()
 			for i := range b {
 				_, _ = b[i].ask()
