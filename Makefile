@@ -107,6 +107,10 @@ test-orders: controlplane ## Apply the quickstart in 200 random orders, of which
 test-agreement: ## Hold 1,000,000 decisions to the reference, and 10,000 changes to snapshots built afresh, of which `test` tries some
 	AGREEMENT_PAIRS=1000000 INCREMENTAL_CHANGES=10000 go test ./internal/authz -run 'TestAgreement$$|TestIncremental|TestMutantsAreCaught' -v -count=1 -timeout $(TEST_TIMEOUT)
 
+.PHONY: bench
+bench: ## Compare the decision engine with other policy engines, at 100 to 100,000 policies: about an hour
+	go -C test/bench run -tags peers .
+
 .PHONY: bench-admission
 bench-admission: controlplane ## Measure what the webhooks add to a create with 10,000 objects present: some minutes
 	@assets=$(ASSETS); \
