@@ -18,7 +18,7 @@ func printVersions(out io.Writer, engines []contestant) {
 	for _, c := range engines {
 		of := version[c.module]
 		if c.module == "" {
-			of = "this tree"
+			of = "this tree, cel-go " + version["github.com/google/cel-go"]
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", c.title, of, c.notes)
 	}
