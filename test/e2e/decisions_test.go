@@ -71,7 +71,7 @@ func TestDecisions(t *testing.T) {
 	forGroup := policy(org, ns, "for-group", &v1alpha1.Principal{Kind: v1alpha1.PrincipalGroup, Name: "ops"}, onWeb)
 	forCI := policy(org, ns, "for-ci", &v1alpha1.Principal{Kind: v1alpha1.PrincipalApplication, Name: "ci"}, fromHome)
 	create(t, set, org, web, other, alice, ci, ops, key, forGroup, forCI)
-	t.Cleanup(func() { remove(t, set) })
+	defer remove(t, set) // It belongs to no namespace that goes by itself.
 	awaitReady(t, set, org, web, other, alice, ci, ops, key, forGroup, forCI)
 
 	person := question{authz.SubjectUser, alice.Status.ID, web.Status.ID, ""}

@@ -271,7 +271,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestUnknownMeasurement(t *testing.T) {
-	if err := run(t.Context(), "admision", sizes{}); err == nil || !strings.Contains(err.Error(), "say admission, passwords or audit") {
+	if err := run(t.Context(), "admision", sizes{}); err == nil || !strings.Contains(err.Error(), "say admission, passwords, audit, revoke or served") {
 		t.Errorf("got %v", err)
 	}
 }
