@@ -57,6 +57,15 @@ func TestIDTakenByAnotherKind(t *testing.T) {
 	}
 }
 
+// TestGroupBearsNoKey: a key whose row names a group acts for nobody, whatever the group is granted.
+func TestGroupBearsNoKey(t *testing.T) {
+	key := &iam.APIKey{Head: iam.Head{ID: "SCWKEY", OrganizationID: "acme"}, BearerKind: iam.PrincipalGroup, BearerID: "ops", Digest: "digest of a secret"}
+	d := decide(t, acme(key, grant("p", iam.PrincipalGroup, "ops", "", []string{"Buckets"})), ask(authz.SubjectAPIKey, "SCWKEY", "object_storage:bucket:read", "web"))
+	if d.Allowed || d.Reason != authz.ReasonBearerGone {
+		t.Errorf("it gets %+v", d)
+	}
+}
+
 // TestConditionsHaveABudget: nobody can write so many costly conditions that others have to wait; what comes before the end of the
 // budget counts.
 func TestConditionsHaveABudget(t *testing.T) {

@@ -177,7 +177,7 @@ func (s *Snapshot) bearerOf(key *apiKey, now time.Time, b *bearer) Reason {
 		return ReasonKeyExpired
 	}
 	n := s.nodes.at(key.bearer)
-	if n.home != key.home || n.kind != key.kind || n.kind == noNode {
+	if n.home != key.home || n.kind != key.kind || n.kind == noNode || n.kind == groupNode { // Groups bear no keys.
 		return ReasonBearerGone
 	}
 	// The id stays when the Organization is handed over; the predecessor's key must not.
