@@ -73,7 +73,7 @@ func NewEngine(options Options) *Engine {
 // Run follows the store until the context ends or the store is closed. Failures are retried.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
-		err := e.rebuild(ctx)
+		err := e.resume(ctx)
 		if err == nil {
 			err = e.follow(ctx)
 		}
@@ -89,8 +89,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// rebuild reads everything, unless the snapshot can go on from where it is.
-func (e *Engine) rebuild(ctx context.Context) error {
+// resume reads everything, unless the snapshot can go on from where it is.
+func (e *Engine) resume(ctx context.Context) error {
 	if at := e.current.Load().revision; at.Incarnation != "" {
 		_, err := e.Store.Changes(ctx, at, 1)
 		if !errors.Is(err, store.ErrRevisionGone) && !errors.Is(err, store.ErrOtherIncarnation) && !errors.Is(err, store.ErrRevisionAhead) {
@@ -116,17 +116,16 @@ func (e *Engine) follow(ctx context.Context) error {
 	for {
 		changed := e.Store.Changed()
 		asked := e.Now()
-		snapshot := e.current.Load().Snapshot
-		changes, err := e.Store.Changes(ctx, snapshot.revision, followBatch)
-		if err != nil {
-			return fmt.Errorf("read the changes after revision %s: %w", snapshot.revision, err)
-		}
 		before := e.current.Load()
+		changes, err := e.Store.Changes(ctx, before.revision, followBatch)
+		if err != nil {
+			return fmt.Errorf("read the changes after revision %s: %w", before.revision, err)
+		}
 		if len(changes) == followBatch { // There is more, so this is not what the store has: the contact is as old as it was.
-			e.publish(snapshot.Apply(changes...), before.contact)
+			e.publish(before.Apply(changes...), before.contact)
 			continue
 		}
-		e.publish(snapshot.Apply(changes...), asked)
+		e.publish(before.Apply(changes...), asked)
 		if e.current.Load().Wasteful() {
 			if err := e.begin(ctx); err != nil {
 				return err
@@ -157,8 +156,7 @@ func (e *Engine) publish(snapshot *Snapshot, contact time.Time) {
 // Revision that decisions are made at.
 func (e *Engine) Revision() store.Revision { return e.current.Load().revision }
 
-// Age is how long ago the snapshot was known to show all that the store had. It does not go by the wall clock, where the clock
-// tells of another.
+// Age is how long ago the snapshot was known to show all that the store had.
 func (e *Engine) Age() time.Duration { return e.Now().Sub(e.current.Load().contact) }
 
 // Ready fails before the first snapshot, and when the store is out of reach.
