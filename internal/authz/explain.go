@@ -34,7 +34,7 @@ func (v View) Explain(r *Request) Explanation {
 	case ReasonGranted:
 		e.Sentence = fmt.Sprintf("%s may do %s: %s.", who, what, v.snapshot.describeGrant(d))
 	case ReasonConditionFalse, ReasonConditionFailed:
-		e.Sentence = fmt.Sprintf("%s may not do %s: %s.", who, what, describeCondition(d))
+		e.Sentence = fmt.Sprintf("%s may not do %s: %s.", who, what, d.Obstacle())
 		e.Remedies = v.conditionRemedies(r)
 	case ReasonOutOfScope, ReasonNotGranted:
 		e.Sentence = fmt.Sprintf("%s may not do %s: %s.", who, what, refusals[d.Reason])
@@ -129,11 +129,16 @@ func (g *grants) names(wanted *Grant) bool {
 	})
 }
 
-func describeCondition(d Decision) string {
-	if d.Reason == ReasonConditionFailed {
-		return fmt.Sprintf("policy %s would grant it by permission set %s, but its condition can't be evaluated (%v): %s", d.Grant.PolicyName, d.Grant.PermissionSet, d.Err, d.Grant.Condition)
+// Obstacle says which condition stands in the way; empty if none does.
+func (d *Decision) Obstacle() string {
+	if d.Allowed || d.Grant == nil {
+		return ""
 	}
-	return fmt.Sprintf("policy %s would grant it by permission set %s, but its condition does not hold: %s", d.Grant.PolicyName, d.Grant.PermissionSet, d.Grant.Condition)
+	says := "does not hold"
+	if d.Err != nil {
+		says = fmt.Sprintf("can't be evaluated (%v)", d.Err)
+	}
+	return fmt.Sprintf("policy %s would grant it by permission set %s, but its condition %s: %s", d.Grant.PolicyName, d.Grant.PermissionSet, says, d.Grant.Condition)
 }
 
 // conditionRemedies names the conditions any of which would have to hold.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/iam-operator/iam-operator/internal/authz"
 	"github.com/iam-operator/iam-operator/internal/server/decisions"
@@ -245,16 +246,12 @@ func appendGrant(to []byte, g *authz.Grant) []byte {
 	return wire.AppendString(to, g.PermissionSet)
 }
 
-// adminWords adds to a reason which condition it is about.
+// adminWords says in place of a reason which condition it is about, where it is about one.
 func adminWords(d *authz.Decision, words string) string {
-	if d.Grant == nil || d.Grant.Condition == "" {
-		return words
+	if obstacle, isPolicy := strings.CutPrefix(d.Obstacle(), "policy"); isPolicy {
+		return "Policy" + obstacle // A sentence by itself.
 	}
-	text := "Policy " + d.Grant.PolicyName + " would grant it by permission set " + d.Grant.PermissionSet + ", but its condition "
-	if d.Err != nil {
-		return text + "can't be evaluated (" + d.Err.Error() + "): " + d.Grant.Condition
-	}
-	return text + "does not hold: " + d.Grant.Condition
+	return words
 }
 
 // appendExplanation writes a decision with its reasons in words.
