@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -39,10 +40,9 @@ func listen(t *testing.T, handler http.Handler, log *Log) *listening {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Start(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); server.Ready(nil) != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the server does not become ready")
-		}
+	err = wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) { return server.Ready(nil) == nil, nil })
+	if err != nil {
+		t.Fatalf("the server does not become ready: %v", err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(secretOfCertificate(t, c).Data["ca.crt"])

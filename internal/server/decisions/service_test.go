@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 
 	"github.com/iam-operator/iam-operator/internal/authz"
@@ -113,8 +114,11 @@ func TestDecisionsAreLogged(t *testing.T) {
 	expect("/access/v1/search/resource", world.PEPKey, 200, line{Kind: "search", Endpoint: "search_resource", Subject: world.Alice, Found: 2}) // two Projects
 	expect("/access/v1/search/action", world.PEPKey, 200, line{Kind: "search", Endpoint: "search_action", Subject: world.Alice, Found: 3})
 	expect("/iam/v1alpha1/check-permissions", world.CIKey, 200, line{Kind: "decision", Endpoint: "check_permissions", Subject: world.CIKey, Decision: "deny", Reason: "NotGranted", Item: &first})
-	for deadline := time.Now().Add(10 * time.Second); strings.Count(log.String(), "\n") < len(want) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
+	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		return strings.Count(log.String(), "\n") >= len(want), nil
+	})
+	if err != nil {
+		t.Errorf("not all lines are there: %v", err)
 	}
 	i := 0
 	for text := range strings.Lines(log.String()) {
